@@ -1,0 +1,1 @@
+"""The grid of variants: planning, running, storing, tracking."""

@@ -1,0 +1,165 @@
+"""What a run is: frozen, validated settings whose hash is the run's identity.
+
+Only what can change numbers stands here. Paths, worker counts and devices belong to the runner.
+Fields named in the source description (`seed.md`) keep their names.
+"""
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Position = Literal["early_encoder", "mid_encoder", "bottleneck", "mid_decoder", "late_decoder"]
+POSITIONS: tuple[Position, ...] = (
+    "early_encoder",
+    "mid_encoder",
+    "bottleneck",
+    "mid_decoder",
+    "late_decoder",
+)
+SAMPLE_RATE = 16_000
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelConfig(Settings):
+    """The network: complex U-Net, placement of the experts, routing.
+
+    `smoe_layer_positions` empty gives the dense network; the routing fields then mean nothing.
+    `level_channels` replaces the doubling rule and exists for cost-matched dense controls.
+    """
+
+    init_channels: int = Field(45, ge=1)
+    n_layers: int = Field(5, ge=3, le=8)
+    level_channels: tuple[int, ...] | None = None
+    smoe_layer_positions: tuple[Position, ...] = POSITIONS
+    n_experts: int = Field(2, ge=1, le=6)
+    enable_multi_expert: bool = True
+    expert_hidden_multiplier: float = Field(1.0, gt=0)
+    routing: Literal["supervised", "implicit", "uniform"] = "supervised"
+    router_scope: Literal["global", "per_layer"] = "global"
+    both_mapping: Literal["paper", "normalized"] = "paper"
+    mask_bound: Literal["none", "tanh"] = "none"
+    n_fft: int = 512
+    win_length: int = 512
+    hop_length: int = 256
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelConfig":
+        if len(set(self.smoe_layer_positions)) != len(self.smoe_layer_positions):
+            raise ValueError("smoe_layer_positions names a position twice")
+        if self.level_channels is not None and len(self.level_channels) != self.n_layers:
+            raise ValueError(f"level_channels needs {self.n_layers} entries, one per encoder level")
+        return self
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each encoder level: doubling up to a factor of 8, then constant."""
+        if self.level_channels is not None:
+            return self.level_channels
+        return tuple(self.init_channels * 2 ** min(level, 3) for level in range(self.n_layers))
+
+    def canonical(self) -> "ModelConfig":
+        """The same network with every field that has no effect on it at its default.
+
+        Two configurations that describe one network become equal, so that it is trained once.
+        """
+        fields = self.model_dump()
+        fields["smoe_layer_positions"] = tuple(p for p in POSITIONS if p in self.smoe_layer_positions)
+        without_effect: list[str] = []
+        if not self.smoe_layer_positions:
+            without_effect = [
+                "n_experts", "enable_multi_expert", "expert_hidden_multiplier",
+                "routing", "router_scope", "both_mapping",
+            ]  # fmt: skip
+        elif self.routing == "uniform":
+            without_effect = ["router_scope", "both_mapping", "enable_multi_expert"]
+        for name in without_effect:
+            fields[name] = type(self).model_fields[name].default
+        return ModelConfig(**fields)
+
+
+class LossConfig(Settings):
+    """Training objective; weights are relative to the first term."""
+
+    kind: Literal["wsdr_stft", "wsdr", "si_sdr"] = "wsdr_stft"
+    stft_weight: float = Field(3.0, ge=0)
+    routing_loss_weight: float = Field(0.1, ge=0)
+
+
+class MixConfig(Settings):
+    """How training mixtures are drawn: crop length, SNR and level ranges; labels are uniform."""
+
+    crop_s: float = Field(3.0, ge=0.5)
+    snr_db_min: float = -5.0
+    snr_db_max: float = 15.0
+    level_dbfs_min: float = -35.0
+    level_dbfs_max: float = -15.0
+
+    @model_validator(mode="after")
+    def _ranges(self) -> "MixConfig":
+        if self.snr_db_min > self.snr_db_max or self.level_dbfs_min > self.level_dbfs_max:
+            raise ValueError("a range has its minimum above its maximum")
+        return self
+
+
+class TrainConfig(Settings):
+    """Optimisation: a fixed number of steps, the last weights are evaluated (no selection)."""
+
+    steps: int = Field(2000, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_steps: int = Field(50, ge=0)
+    final_lr_fraction: float = Field(0.05, ge=0, le=1)
+    weight_decay: float = Field(0.0, ge=0)
+    grad_clip_norm: float = Field(5.0, gt=0)
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    shuffle_labels: bool = False
+
+
+class TestSetConfig(Settings):
+    """The fixed test set and what is measured on it.
+
+    `per_snr` utterances at each SNR for the conditions noise and both, `per_snr` times the number
+    of SNRs for reverb, `clean` undistorted ones. The first `counterfactual_per_condition` of each
+    distorted condition are also scored under every counterfactual routing.
+    """
+
+    seed: int = 0
+    crop_s: float = Field(3.0, ge=1.0)
+    snrs_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0, 15.0)
+    per_snr: int = Field(20, ge=1)
+    clean: int = Field(20, ge=0)
+    counterfactual_per_condition: int = Field(100, ge=0)
+
+
+class RunConfig(Settings):
+    """Everything that determines a run's numbers, except its seed.
+
+    `model` is None for the unprocessed input, which is scored as a run of its own.
+    """
+
+    model: ModelConfig | None = ModelConfig()
+    loss: LossConfig = LossConfig()
+    mix: MixConfig = MixConfig()
+    train: TrainConfig = TrainConfig()
+    test: TestSetConfig = TestSetConfig()
+    data_hash: str
+
+    def identity(self) -> str:
+        """Hex sha256 of the canonical, fully resolved configuration."""
+        fields = self.model_dump(mode="json")
+        if self.model is None:
+            fields = {"model": None, "test": fields["test"], "data_hash": self.data_hash}
+        else:
+            model = self.model.canonical()
+            fields["model"] = model.model_dump(mode="json")
+            if model.routing != "supervised" or not model.smoe_layer_positions:
+                fields["train"]["shuffle_labels"] = False
+                fields["loss"]["routing_loss_weight"] = 0.0
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
