@@ -1,0 +1,99 @@
+"""Experts and the layer that weighs them (source description, sections 5 to 7)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from smoe.complex_nn import ComplexConv2d, CReLU
+from smoe.config import ModelConfig
+
+
+class Kernels(NamedTuple):
+    """Kernel extents (frequency, time) of one kind of expert, before its closing 1 x 1."""
+
+    full: tuple[tuple[int, int], ...]
+    bottleneck: tuple[tuple[int, int], ...]
+
+
+# Denoising is local; reverberation smears along time, so its expert looks further along time.
+EXPERT_KINDS: dict[str, Kernels] = {
+    "noise": Kernels(full=((3, 3), (3, 3)), bottleneck=((3, 3),)),
+    "reverb": Kernels(full=((3, 7), (3, 5)), bottleneck=((3, 5),)),
+}
+BOTTLENECK_HIDDEN_MAX = 512
+
+
+def expert_kinds(n_experts: int) -> list[str]:
+    """The kind of each expert: the known kinds in order, repeated where there are more experts."""
+    kinds = list(EXPERT_KINDS)
+    return [kinds[index % len(kinds)] for index in range(n_experts)]
+
+
+def hidden_dim(input_dim: int, layer_position: str, config: ModelConfig) -> int:
+    """Hidden complex channels of an expert; bounded at the bottleneck, where maps are deepest."""
+    hidden = max(1, round(config.expert_hidden_multiplier * input_dim))
+    return min(hidden, BOTTLENECK_HIDDEN_MAX) if layer_position == "bottleneck" else hidden
+
+
+class DistortionSpecificExpert(nn.Sequential):
+    """Convolutions with CReLU between them, closed by a 1 x 1 convolution back to `input_dim`.
+
+    Args:
+        input_dim: Complex channels of input and output.
+        kind: A key of `EXPERT_KINDS`.
+        layer_position: One of the five positions; the bottleneck has the short form.
+        config: Gives the hidden width.
+    """
+
+    def __init__(self, input_dim: int, kind: str, layer_position: str, config: ModelConfig):
+        kernels = EXPERT_KINDS[kind]
+        hidden = hidden_dim(input_dim, layer_position, config)
+        layers: list[nn.Module] = []
+        channels = input_dim
+        for k in kernels.bottleneck if layer_position == "bottleneck" else kernels.full:
+            same = (k[0] // 2, k[1] // 2)
+            layers += [ComplexConv2d(channels, hidden, k, padding=same), CReLU()]
+            channels = hidden
+        super().__init__(*layers, ComplexConv2d(hidden, input_dim, (1, 1)))
+
+
+class SMoELayer(nn.Module):
+    """x + sum over experts of gate times expert(x).
+
+    Multi-expert: the gates are the routing weights. Single-expert: one-hot at the arg-max (ties go
+    to the lower index), with the gradient of the weights (straight-through; Bengio et al. 2013).
+    """
+
+    def __init__(self, input_dim: int, layer_position: str, config: ModelConfig):
+        super().__init__()
+        self.layer_position = layer_position
+        self.enable_multi_expert = config.enable_multi_expert or config.routing == "uniform"
+        self.experts = nn.ModuleList(
+            DistortionSpecificExpert(input_dim, kind, layer_position, config)
+            for kind in expert_kinds(config.n_experts)
+        )
+
+    def gates(self, expert_weights: Tensor) -> Tensor:
+        """What each expert's output is multiplied by, [B, E], from routing weights [B, E]."""
+        if self.enable_multi_expert:
+            return expert_weights
+        hard = torch.zeros_like(expert_weights)
+        hard.scatter_(1, expert_weights.argmax(dim=1, keepdim=True), 1.0)
+        return hard + (expert_weights - expert_weights.detach())
+
+    def forward(self, x: Tensor, expert_weights: Tensor) -> Tensor:
+        """Refines stacked features [B, 2C, F, T] with routing weights [B, E]."""
+        gates = self.gates(expert_weights).to(x.dtype)[:, :, None, None, None]  # [B, E, 1, 1, 1]
+        output = x
+        for index, expert in enumerate(self.experts):
+            gate = gates[:, index]
+            if gate.requires_grad:  # a gate of zero still has a gradient: every sample is needed
+                output = output + gate * expert(x)
+                continue
+            rows = gate.flatten().nonzero().flatten()
+            if len(rows) == len(x):
+                output = output + gate * expert(x)
+            elif len(rows):  # the expert sees only the samples that give it weight
+                output = output.index_add(0, rows, (gate[rows] * expert(x[rows])).to(x.dtype))
+        return output

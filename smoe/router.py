@@ -1,0 +1,96 @@
+"""Which distortion is present, and so which experts work: one router, from audio alone.
+
+Classes are the non-empty subsets of the distortion kinds, numbered by their bit mask minus one: for
+noise and reverb 0 = {noise}, 1 = {reverb}, 2 = {noise, reverb}.
+"""
+
+from typing import TypedDict
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from smoe.config import ModelConfig
+
+BANDS = 32
+WIDTH = 16
+
+
+class RoutingDecision(TypedDict):
+    """One router's answer for a batch.
+
+    `expert_weights` float32 [B, n_experts]; `confidence` float32 [B, 1], the largest class
+    probability, 1 where labels decided; `logits` float32 [B, 2**n_experts - 1].
+    """
+
+    expert_weights: Tensor
+    confidence: Tensor
+    logits: Tensor
+
+
+def class_members(n_experts: int) -> Tensor:
+    """Which kinds are in which class, float32 [2**n_experts - 1, n_experts] of 0 and 1."""
+    mask = torch.arange(1, 2**n_experts)
+    return (mask[:, None] >> torch.arange(n_experts) & 1).float()
+
+
+class GlobalDistortionRouter(nn.Module):
+    """Classifies the distortion from a stacked spectrogram or feature map.
+
+    Noise fills the gaps between words and reverberation smears them, at every level and in every
+    band; so the features are log magnitudes in a few bands, free of the overall level, and the
+    classifier is three small convolutions pooled by mean and deviation over time and bands.
+
+    Args:
+        channels: Complex channels of the map that is routed on: 1 for the input spectrogram.
+        config: Number of experts, routing and `both_mapping`.
+    """
+
+    def __init__(self, channels: int, config: ModelConfig):
+        super().__init__()
+        self.supervised = config.routing == "supervised"
+        self.body = nn.Sequential(
+            nn.Conv2d(channels, WIDTH, 3, stride=(2, 1), padding=1),
+            nn.ReLU(),
+            nn.Conv2d(WIDTH, WIDTH, (3, 5), stride=2, padding=(1, 2)),
+            nn.ReLU(),
+            nn.Conv2d(WIDTH, 2 * WIDTH, (3, 5), stride=2, padding=(1, 2)),
+            nn.ReLU(),
+        )
+        members = class_members(config.n_experts)
+        share = members / members.sum(dim=1, keepdim=True)
+        self.head = nn.Linear(4 * WIDTH, len(members))
+        mapping = members if config.both_mapping == "paper" else share
+        self.register_buffer("label_weights", share, persistent=False)  # [classes, E]
+        self.register_buffer("mapping", mapping, persistent=False)  # [classes, E]
+        self.label_weights: Tensor
+        self.mapping: Tensor
+
+    def forward(self, x: Tensor, distortion_labels: Tensor | None = None) -> RoutingDecision:
+        """Routes a batch.
+
+        Args:
+            x: Stacked real [B, 2 channels, F, T].
+            distortion_labels: Class per sample, int64 [B]; used only in training and only if the
+                routing is supervised (teacher forcing), else ignored.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            logits = self.head(self._pooled(x if x.dtype == torch.float64 else x.float()))
+            probabilities = logits.softmax(dim=1)
+            if self.training and self.supervised and distortion_labels is not None:
+                weights = self.label_weights[distortion_labels]
+                confidence = torch.ones_like(logits[:, :1])
+            else:
+                weights = probabilities @ self.mapping
+                confidence = probabilities.amax(dim=1, keepdim=True)
+        return {"expert_weights": weights, "confidence": confidence, "logits": logits}
+
+    def _pooled(self, x: Tensor) -> Tensor:
+        real, imag = x.chunk(2, dim=1)
+        power = real.square() + imag.square()  # [B, C, F, T]
+        bands = F.adaptive_avg_pool2d(power, (min(BANDS, x.shape[-2]), x.shape[-1]))
+        level = bands.mean(dim=(1, 2, 3), keepdim=True)
+        log_power = torch.log(bands / (level + 1e-12) + 1e-4)  # floor at -40 dB of the mean
+        features = self.body(log_power).flatten(2)  # [B, D, bands x time]
+        deviation = (features.var(dim=2, correction=0) + 1e-5).sqrt()
+        return torch.cat([features.mean(dim=2), deviation], dim=1)
