@@ -64,23 +64,6 @@ class ModelConfig(Settings):
             return self.level_channels
         return tuple(self.init_channels * 2 ** min(level, 3) for level in range(self.n_layers))
 
-    @property
-    def decoder_channels(self) -> tuple[int, ...]:
-        """Output channels of each decoder block, deepest first."""
-        return (*self.channels[-2::-1], self.channels[0])
-
-    @property
-    def stages(self) -> dict[str, tuple[Position, int]]:
-        """Where S-MoE layers can stand: stage name to position and complex channels there."""
-        mid, late = self.n_layers - 3, self.n_layers - 2
-        return {
-            "encoder.1": ("early_encoder", self.channels[1]),
-            "encoder.2": ("mid_encoder", self.channels[2]),
-            "bottleneck": ("bottleneck", self.channels[-1]),
-            f"decoder.{mid}": ("mid_decoder", self.decoder_channels[mid]),
-            f"decoder.{late}": ("late_decoder", self.decoder_channels[late]),
-        }
-
     def canonical(self) -> "ModelConfig":
         """The same network with every field that has no effect on it at its default.
 

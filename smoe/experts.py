@@ -1,39 +1,11 @@
 """Experts and the layer that weighs them (source description, sections 5 to 7)."""
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
+from smoe.architecture import expert_hidden, expert_kernels, expert_kinds
 from smoe.complex_nn import ComplexConv2d, CReLU
 from smoe.config import ModelConfig
-
-
-class Kernels(NamedTuple):
-    """Kernel extents (frequency, time) of one kind of expert, before its closing 1 x 1."""
-
-    full: tuple[tuple[int, int], ...]
-    bottleneck: tuple[tuple[int, int], ...]
-
-
-# Denoising is local; reverberation smears along time, so its expert looks further along time.
-EXPERT_KINDS: dict[str, Kernels] = {
-    "noise": Kernels(full=((3, 3), (3, 3)), bottleneck=((3, 3),)),
-    "reverb": Kernels(full=((3, 7), (3, 5)), bottleneck=((3, 5),)),
-}
-BOTTLENECK_HIDDEN_MAX = 512
-
-
-def expert_kinds(n_experts: int) -> list[str]:
-    """The kind of each expert: the known kinds in order, repeated where there are more experts."""
-    kinds = list(EXPERT_KINDS)
-    return [kinds[index % len(kinds)] for index in range(n_experts)]
-
-
-def hidden_dim(input_dim: int, layer_position: str, config: ModelConfig) -> int:
-    """Hidden complex channels of an expert; bounded at the bottleneck, where maps are deepest."""
-    hidden = max(1, round(config.expert_hidden_multiplier * input_dim))
-    return min(hidden, BOTTLENECK_HIDDEN_MAX) if layer_position == "bottleneck" else hidden
 
 
 class DistortionSpecificExpert(nn.Sequential):
@@ -47,11 +19,10 @@ class DistortionSpecificExpert(nn.Sequential):
     """
 
     def __init__(self, input_dim: int, kind: str, layer_position: str, config: ModelConfig):
-        kernels = EXPERT_KINDS[kind]
-        hidden = hidden_dim(input_dim, layer_position, config)
+        hidden = expert_hidden(input_dim, layer_position, config)
         layers: list[nn.Module] = []
         channels = input_dim
-        for k in kernels.bottleneck if layer_position == "bottleneck" else kernels.full:
+        for k in expert_kernels(kind, layer_position):
             same = (k[0] // 2, k[1] // 2)
             layers += [ComplexConv2d(channels, hidden, k, padding=same), CReLU()]
             channels = hidden

@@ -40,16 +40,22 @@ def compressed_stft_distance(*, enhanced: Tensor, clean: Tensor, noisy: Tensor) 
     Both signals are scaled by the noisy input's level, so that the recording level means nothing.
     """
     level = noisy.square().mean(dim=-1, keepdim=True).sqrt() + EPS
-    pair = torch.cat([enhanced, clean]) / level.repeat(2, 1)
-    total = torch.zeros(len(enhanced), dtype=enhanced.dtype, device=enhanced.device)
-    for n_fft in STFT_RESOLUTIONS:
-        window = torch.hann_window(n_fft, dtype=pair.dtype, device=pair.device)
-        spec = torch.stft(pair, n_fft, n_fft // 2, window=window, normalized=True, return_complex=True)
-        power = spec.real.square() + spec.imag.square()
-        magnitude = (power + 1e-7) ** (COMPRESSION / 2)  # the offset bounds the slope at silence
-        first, second = magnitude.chunk(2)
-        total = total + (first - second).abs().mean(dim=(1, 2))
-    return total / len(STFT_RESOLUTIONS)
+    with torch.no_grad():
+        targets = [_compressed_magnitude(clean / level, n_fft) for n_fft in STFT_RESOLUTIONS]
+    distances = [
+        (_compressed_magnitude(enhanced / level, n_fft) - target).abs().mean(dim=(1, 2))
+        for n_fft, target in zip(STFT_RESOLUTIONS, targets, strict=True)
+    ]
+    return torch.stack(distances).mean(dim=0)
+
+
+def _compressed_magnitude(waveform: Tensor, n_fft: int) -> Tensor:
+    window = torch.hann_window(n_fft, dtype=waveform.dtype, device=waveform.device)
+    spec = torch.stft(
+        waveform, n_fft, n_fft // 2, window=window, normalized=True, return_complex=True
+    )
+    power = torch.view_as_real(spec).square().sum(dim=-1)
+    return (power + 1e-7).pow(COMPRESSION / 2)  # the offset bounds the slope at silence
 
 
 def enhancement_loss(

@@ -10,10 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from smoe.architecture import ROUTER_BANDS, ROUTER_CONVS
 from smoe.config import ModelConfig
-
-BANDS = 32
-WIDTH = 16
 
 
 class RoutingDecision(TypedDict):
@@ -49,17 +47,16 @@ class GlobalDistortionRouter(nn.Module):
     def __init__(self, channels: int, config: ModelConfig):
         super().__init__()
         self.supervised = config.routing == "supervised"
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, WIDTH, 3, stride=(2, 1), padding=1),
-            nn.ReLU(),
-            nn.Conv2d(WIDTH, WIDTH, (3, 5), stride=2, padding=(1, 2)),
-            nn.ReLU(),
-            nn.Conv2d(WIDTH, 2 * WIDTH, (3, 5), stride=2, padding=(1, 2)),
-            nn.ReLU(),
-        )
+        layers: list[nn.Module] = []
+        width = channels
+        for conv in ROUTER_CONVS:
+            same = (conv.kernel[0] // 2, conv.kernel[1] // 2)
+            layers += [nn.Conv2d(width, conv.out_channels, conv.kernel, conv.stride, same), nn.ReLU()]
+            width = conv.out_channels
+        self.body = nn.Sequential(*layers)
         members = class_members(config.n_experts)
         share = members / members.sum(dim=1, keepdim=True)
-        self.head = nn.Linear(4 * WIDTH, len(members))
+        self.head = nn.Linear(2 * width, len(members))
         mapping = members if config.both_mapping == "paper" else share
         self.register_buffer("label_weights", share, persistent=False)  # [classes, E]
         self.register_buffer("mapping", mapping, persistent=False)  # [classes, E]
@@ -88,7 +85,7 @@ class GlobalDistortionRouter(nn.Module):
     def _pooled(self, x: Tensor) -> Tensor:
         real, imag = x.chunk(2, dim=1)
         power = real.square() + imag.square()  # [B, C, F, T]
-        bands = F.adaptive_avg_pool2d(power, (min(BANDS, x.shape[-2]), x.shape[-1]))
+        bands = F.adaptive_avg_pool2d(power, (min(ROUTER_BANDS, x.shape[-2]), x.shape[-1]))
         level = bands.mean(dim=(1, 2, 3), keepdim=True)
         log_power = torch.log(bands / (level + 1e-12) + 1e-4)  # floor at -40 dB of the mean
         features = self.body(log_power).flatten(2)  # [B, D, bands x time]

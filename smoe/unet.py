@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smoe.architecture import chosen_stages, decoder_channels
 from smoe.complex_nn import (
     ComplexConv2d,
     ComplexUpsample2d,
@@ -70,7 +71,7 @@ class SMoEEnhancedUNet(nn.Module):
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        down, up = config.channels, config.decoder_channels
+        down, up = config.channels, decoder_channels(config)
         self.input_conv = ComplexConv2d(1, down[0], (3, 3), padding=(1, 1))
         self.encoder = nn.ModuleList(
             EncoderBlock(i, o) for i, o in zip((down[0], *down[:-1]), down, strict=True)
@@ -86,17 +87,20 @@ class SMoEEnhancedUNet(nn.Module):
         )
         self.output_conv = ComplexConv2d(down[0], 1, (1, 1))
 
-        chosen = [s for s in config.stages.items() if s[1][0] in config.smoe_layer_positions]
-        self.position_at = {stage: position for stage, (position, _) in chosen}
-        self.smoe = nn.ModuleDict({p: SMoELayer(c, p, config) for _, (p, c) in chosen})
+        chosen = chosen_stages(config)
+        self.position_at = {stage.name: stage.position for stage in chosen}
+        self.smoe = nn.ModuleDict(
+            {s.position: SMoELayer(s.channels, s.position, config) for s in chosen}
+        )
         self.global_router: GlobalDistortionRouter | None = None
         self.layer_routers = nn.ModuleDict()
         if chosen and config.routing != "uniform":
             if config.router_scope == "global":
                 self.global_router = GlobalDistortionRouter(1, config)
             else:
-                routers = {p: GlobalDistortionRouter(c, config) for _, (p, c) in chosen}
-                self.layer_routers = nn.ModuleDict(routers)
+                self.layer_routers = nn.ModuleDict(
+                    {s.position: GlobalDistortionRouter(s.channels, config) for s in chosen}
+                )
 
     def forward(
         self,

@@ -1,0 +1,89 @@
+"""Scores of a cell over seeds and utterances, and how two cells are paired.
+
+Nothing is imputed: an utterance that lacks a value for any seed involved leaves the comparison.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.statistics import Interval, mean_interval
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Scores [S, U], NaN where missing.
+
+    Attributes:
+        scores: One row per seed, one column per test utterance of the study.
+        seeds: The seed of each row.
+        strata: Condition index of each utterance, [U].
+        any_seed: The scores depend on no seed (unprocessed input) and pair with every one.
+    """
+
+    scores: np.ndarray
+    seeds: tuple[int, ...]
+    strata: np.ndarray
+    any_seed: bool = False
+
+    def restrict(self, mask: np.ndarray) -> "Sample":
+        """Only the utterances in the mask, [U]; the others become missing."""
+        return replace(self, scores=np.where(mask, self.scores, np.nan))
+
+    def complete(self) -> np.ndarray:
+        """Mask of the utterances that have a value for every seed, [U]."""
+        return ~np.isnan(self.scores).any(axis=0) & bool(len(self.seeds))
+
+    @property
+    def n_utterances(self) -> int:
+        """Utterances that enter the mean."""
+        return int(self.complete().sum())
+
+    def values(self) -> tuple[np.ndarray, np.ndarray]:
+        """Scores of the complete utterances, [S, U'], and their strata, [U']."""
+        mask = self.complete()
+        return self.scores[:, mask], self.strata[mask]
+
+    def mean(self) -> Interval | None:
+        """Mean over seeds and utterances with its 95 % interval; None without any score."""
+        scores, strata = self.values()
+        return mean_interval(scores, strata) if scores.size else None
+
+    def seed_average(self) -> np.ndarray:
+        """Mean over seeds, [U]; 0 where the utterance does not take part."""
+        mask = self.complete()
+        average = np.zeros(len(mask))
+        average[mask] = self.scores[:, mask].mean(axis=0)
+        return average
+
+
+def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Scores [n, S, U] of several cells over the seeds that all of them have, and those seeds.
+
+    Samples that depend on no seed are repeated for each one.
+    """
+    seeded = [set(s.seeds) for s in samples if not s.any_seed]
+    seeds = tuple(sorted(set.intersection(*seeded))) if seeded else samples[0].seeds
+    rows = [
+        np.repeat(s.scores[:1], len(seeds), axis=0)
+        if s.any_seed
+        else s.scores[[s.seeds.index(seed) for seed in seeds]]
+        for s in samples
+    ]
+    return np.stack(rows), seeds
+
+
+def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
+    """Weighted sum of paired cells, seed by seed and utterance by utterance."""
+    scores, seeds = align(samples)
+    return Sample(np.tensordot(weights, scores, axes=1), seeds, samples[0].strata)
+
+
+def difference(first: Sample, second: Sample) -> Sample:
+    """Paired differences, first minus second."""
+    return combine([first, second], np.array([1.0, -1.0]))
+
+
+def mean_of(samples: list[Sample]) -> Sample:
+    """Average of paired samples."""
+    return combine(samples, np.full(len(samples), 1 / len(samples)))

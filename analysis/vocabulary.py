@@ -1,0 +1,107 @@
+"""The words of the reports: metrics, conditions, placements and how a cell is called."""
+
+from dataclasses import dataclass
+
+POSITIONS = ("early_encoder", "mid_encoder", "bottleneck", "mid_decoder", "late_decoder")
+LETTERS = "EMBDL"
+POSITION_NAMES = ("early encoder", "mid encoder", "bottleneck", "mid decoder", "late decoder")
+NO_PLACEMENT = "-----"
+
+DISTORTED = ("noise", "reverb", "both")
+CONDITIONS = (*DISTORTED, "clean")
+CLASSES = DISTORTED  # router classes 0, 1, 2
+N_CLASSES = len(CLASSES)
+
+AXES = ("expert_mode", "routing", "router_scope")
+AXIS_NAMES = {"expert_mode": "expert mode", "routing": "routing", "router_scope": "router scope"}
+AXIS_LEVELS = {
+    "expert_mode": ("multi", "single"),
+    "routing": ("supervised", "implicit"),
+    "router_scope": ("global", "per_layer"),
+}
+REFERENCE_AXES = ("multi", "supervised", "global")
+FULL_CELL = "EMBDL.multi.supervised.global"
+UNPROCESSED = "unprocessed"
+DENSE = "dense"
+DENSE_CONTROLS = ("dense-params", "dense-macs")
+ROUTING_CONTROLS = ("uniform", "shuffled-labels")
+COUNTERFACTUALS = (
+    "learned", "oracle", "uniform", "random", "swapped", "noise-only", "reverb-only",
+)  # fmt: skip
+
+_CELL_NAMES = {
+    UNPROCESSED: "Unprocessed input",
+    DENSE: "Dense",
+    "dense-params": "Dense, parameters of full S-MoE",
+    "dense-macs": "Dense, MACs of full S-MoE",
+    "uniform": "S-MoE EMBDL, experts averaged",
+    "shuffled-labels": "S-MoE EMBDL, shuffled labels",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A quality measure: how it is written, its unit and the decimals that carry meaning."""
+
+    label: str
+    unit: str
+    decimals: int
+
+    @property
+    def axis_label(self) -> str:
+        """Label with unit, for the axis of a figure."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+METRICS = {
+    "pesq_wb": Metric("PESQ-WB", "MOS-LQO", 3),
+    "stoi": Metric("STOI", "", 3),
+    "estoi": Metric("ESTOI", "", 3),
+    "si_sdr_db": Metric("SI-SDR", "dB", 2),
+}
+PRIMARY = "pesq_wb"
+EQUIVALENCE_MARGIN_PESQ = 0.05
+
+
+def placements() -> list[str]:
+    """All 32 placement codes: by number of positions, then from encoder to decoder."""
+    codes = [
+        "".join(letter if bits >> (4 - i) & 1 else "-" for i, letter in enumerate(LETTERS))
+        for bits in range(32)
+    ]
+    return sorted(codes, key=placement_order)
+
+
+def placement_order(code: str) -> tuple[int, str]:
+    """Sort key of a placement code: fewer positions first, earlier positions first."""
+    return (len(code) - code.count("-"), code.translate(str.maketrans("EMBDL-", "abcdez")))
+
+
+def cell_code(placement: str, axes: tuple[str, str, str] = REFERENCE_AXES) -> str:
+    """Code of the cell with this placement; without positions it is the dense network."""
+    return DENSE if placement == NO_PLACEMENT else ".".join((placement, *axes))
+
+
+def cell_name(cell: str) -> str:
+    """A cell as a reader calls it: `S-MoE E-B--, multi, supervised, global`."""
+    if cell in _CELL_NAMES:
+        return _CELL_NAMES[cell]
+    if "." not in cell:
+        return cell
+    placement, *axes = cell.split(".")
+    return f"S-MoE {placement}, {', '.join(axes).replace('per_layer', 'per layer')}"
+
+
+def cell_order(cell: str) -> tuple:
+    """Sort key: input, dense networks, S-MoE by placement and axes, controls of the routing."""
+    fixed = (UNPROCESSED, DENSE, *DENSE_CONTROLS)
+    if cell in fixed:
+        return (0, fixed.index(cell), "", ())
+    if "." in cell:
+        placement, *axes = cell.split(".")
+        ranks = tuple(
+            AXIS_LEVELS[axis].index(level) if level in AXIS_LEVELS[axis] else 9
+            for axis, level in zip(AXES, axes, strict=False)
+        )
+        return (1, *placement_order(placement), ranks)
+    return (2, 0, cell, ())

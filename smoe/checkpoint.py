@@ -1,0 +1,51 @@
+"""Files that are either whole or absent, and checkpoints that say so before they are loaded."""
+
+import hashlib
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+DIGEST_BYTES = 32
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes a file so that a reader, or a crash at any moment, finds the old or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes tensors and plain values atomically, a sha256 of the content in front."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    write_atomic(path, hashlib.sha256(content).digest() + content)
+
+
+def load_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any] | None:
+    """The saved state, or None where there is none.
+
+    A damaged file is set aside as `*.damaged` and counts as none: the checksum is verified before
+    torch reads a byte, since a truncated archive can abort the process.
+    """
+    if not path.exists():
+        return None
+    content = path.read_bytes()
+    if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+        path.replace(path.with_name(path.name + ".damaged"))
+        return None
+    return torch.load(io.BytesIO(content[DIGEST_BYTES:]), map_location=device, weights_only=True)

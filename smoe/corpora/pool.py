@@ -1,0 +1,230 @@
+"""A prepared corpus: pools of clean speech, noise and room impulse responses.
+
+A pool lays all recordings of one kind and split end to end in one memory-mapped float32 file;
+recordings of one group (speaker, noise type, room) stand next to each other.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+KINDS = ("speech", "noise", "rir")
+SPLITS = ("train", "valid", "test")
+FORMAT = 1  # of the cache folder; raise it when the layout below changes
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One decoded recording on its way into a pool.
+
+    Attributes:
+        name: Relative name, unique within its corpus.
+        kind: "speech", "noise" or "rir".
+        group: Speaker, type of noise or room.
+        split: "train", "valid" or "test".
+        audio: float32 [samples], 16 kHz mono. An impulse response starts at its onset.
+        rt60_s: Reverberation time in s (NaN unless an impulse response).
+        drr_db: Direct-to-reverberant ratio in dB (NaN unless an impulse response).
+        clipped: Share of samples at full scale in the source file.
+    """
+
+    name: str
+    kind: str
+    group: str
+    split: str
+    audio: np.ndarray
+    rt60_s: float = float("nan")
+    drr_db: float = float("nan")
+    clipped: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All recordings of one kind and split, laid end to end.
+
+    Attributes:
+        audio: float32 [samples], memory-mapped, 16 kHz mono.
+        starts: int64 [items], first sample of each recording.
+        lengths: int64 [items], in samples.
+        names: Relative name of each recording.
+        groups: Speaker, type of noise or room of each recording; equal groups are neighbours.
+        rt60_s: float32 [items], reverberation time in s (NaN unless impulse responses).
+        drr_db: float32 [items], direct-to-reverberant ratio in dB (NaN unless impulse responses).
+        clipped: float32 [items], share of samples at full scale in the source.
+        hashes: Hex sha256 of each recording's float32 samples.
+    """
+
+    audio: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+    names: list[str]
+    groups: list[str]
+    rt60_s: np.ndarray
+    drr_db: np.ndarray
+    clipped: np.ndarray
+    hashes: list[str]
+
+    def item(self, index: int) -> np.ndarray:
+        """Samples of one recording, float32 [samples]."""
+        start = self.starts[index]
+        return self.audio[start : start + self.lengths[index]]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A prepared corpus.
+
+    Attributes:
+        name: What the user asked for, e.g. "synthetic".
+        data_hash: Hex sha256 over name, kind, group, split and content of every recording; part of
+            every run's identity.
+        pools: By kind and split; a split without recordings has no entry.
+        notes: What was done to the files, e.g. how many were resampled.
+        refused: Files left out, with the reason.
+    """
+
+    name: str
+    data_hash: str
+    pools: dict[tuple[str, str], Pool]
+    notes: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
+    """Hex sha256 over the sorted manifest (name, kind, group, split, content, RT60)."""
+    rows = sorted(
+        [name, kind, group, split, digest, round(float(rt60_s), 4)]
+        for (kind, split), pool in pools.items()
+        for name, group, digest, rt60_s in zip(
+            pool.names, pool.groups, pool.hashes, np.nan_to_num(pool.rt60_s), strict=True
+        )
+    )
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
+
+
+def save(
+    folder: Path, recordings: Iterable[Recording], notes: Sequence[str], refused: Sequence[Refused]
+) -> None:
+    """Write a cache folder as a whole: under a temporary name, flushed, then renamed.
+
+    Raises:
+        OSError: The disk is full or the folder not writable; nothing is left behind.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    try:
+        index = {"pools": _write_pools(temporary, list(recordings))}
+        index["notes"] = list(notes)
+        index["refused"] = [asdict(each) for each in refused]
+        text = json.dumps(index)
+        _write(temporary / "index.json", text.encode())
+        _write(temporary / "index.sha256", f"{FORMAT} {_sha256(text.encode())}".encode())
+        if folder.exists():  # only ever one that `load` has found damaged, or another process's
+            shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    except OSError:
+        if not folder.exists():
+            raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_pools(folder: Path, recordings: list[Recording]) -> list[dict]:
+    pools = []
+    for kind in KINDS:
+        for split in SPLITS:
+            members = [r for r in recordings if r.kind == kind and r.split == split]
+            members.sort(key=lambda r: (r.group, r.name))
+            if members:
+                pools.append(_write_pool(folder, kind, split, members))
+    return pools
+
+
+def _write_pool(folder: Path, kind: str, split: str, members: list[Recording]) -> dict:
+    items = []
+    with (folder / f"{kind}-{split}.f32").open("wb") as file:
+        for each in members:
+            content = np.ascontiguousarray(each.audio, dtype="<f4").tobytes()
+            file.write(content)
+            items.append(
+                {
+                    "name": each.name,
+                    "group": each.group,
+                    "samples": len(each.audio),
+                    "sha256": _sha256(content),
+                    "rt60_s": _finite_or_none(each.rt60_s),
+                    "drr_db": _finite_or_none(each.drr_db),
+                    "clipped": float(each.clipped),
+                }
+            )
+        file.flush()
+        os.fsync(file.fileno())
+    return {"kind": kind, "split": split, "items": items}
+
+
+def load(folder: Path, name: str) -> Corpus | None:
+    """Open a cache folder, or return None where there is none or it is damaged."""
+    try:
+        text = (folder / "index.json").read_bytes()
+        mark = (folder / "index.sha256").read_text()
+        if mark != f"{FORMAT} {_sha256(text)}":
+            return None
+        index = json.loads(text)
+        pools = {(p["kind"], p["split"]): _open_pool(folder, p) for p in index["pools"]}
+    except (OSError, ValueError):
+        return None
+    refused = [Refused(**each) for each in index["refused"]]
+    return Corpus(name, manifest_hash(pools), pools, index["notes"], refused)
+
+
+def _open_pool(folder: Path, entry: dict) -> Pool:
+    items = entry["items"]
+    lengths = np.array([item["samples"] for item in items], dtype=np.int64)
+    path = folder / f"{entry['kind']}-{entry['split']}.f32"
+    if path.stat().st_size != 4 * lengths.sum():
+        raise ValueError(f"{path} has been cut short")
+    return Pool(
+        audio=np.memmap(path, dtype="<f4", mode="r"),
+        starts=np.cumsum(lengths) - lengths,
+        lengths=lengths,
+        names=[item["name"] for item in items],
+        groups=[item["group"] for item in items],
+        rt60_s=_column(items, "rt60_s"),
+        drr_db=_column(items, "drr_db"),
+        clipped=_column(items, "clipped"),
+        hashes=[item["sha256"] for item in items],
+    )
+
+
+def _column(items: list[dict], key: str) -> np.ndarray:
+    return np.array([np.nan if i[key] is None else i[key] for i in items], dtype=np.float32)
+
+
+def _finite_or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

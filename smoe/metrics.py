@@ -1,0 +1,126 @@
+"""Speech quality and intelligibility of one utterance; 16 kHz float arrays [samples] in [-1, 1].
+
+A metric that cannot be computed raises MetricError with the reason; nothing stands in for it.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import pesq as pesq_package
+import pystoi
+from numpy.typing import NDArray
+
+from smoe.config import SAMPLE_RATE
+
+Wave = NDArray[np.floating]
+
+
+class MetricError(Exception):
+    """The metric is not defined for this pair of signals."""
+
+
+def pesq_wb(*, reference: Wave, estimate: Wave) -> float:
+    """Wideband PESQ as MOS-LQO, 1.04 to 4.64 (ITU-T P.862.2).
+
+    Args:
+        reference: Clean speech.
+        estimate: Enhanced speech, same length.
+
+    Raises:
+        MetricError: no speech found, a signal under 0.25 s, or a silent estimate.
+    """
+    _require_signal(reference, estimate)
+    try:
+        return float(pesq_package.pesq(SAMPLE_RATE, reference, estimate, "wb"))
+    except (pesq_package.PesqError, ZeroDivisionError, ValueError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        reason = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise MetricError(f"PESQ: {reason}") from error
+
+
+def stoi(*, reference: Wave, estimate: Wave) -> float:
+    """Short-time objective intelligibility, about 0 to 1 (Taal et al. 2011).
+
+    Args:
+        reference: Clean speech.
+        estimate: Enhanced speech, same length.
+
+    Raises:
+        MetricError: fewer than 30 frames (0.4 s) of active speech, or a silent estimate.
+    """
+    return _stoi(reference, estimate, extended=False)
+
+
+def estoi(*, reference: Wave, estimate: Wave) -> float:
+    """Extended STOI, about 0 to 1 (Jensen and Taal 2016); arguments and errors as `stoi`."""
+    return _stoi(reference, estimate, extended=True)
+
+
+def si_sdr_db(*, reference: Wave, estimate: Wave) -> float:
+    """Scale-invariant SDR in dB (Le Roux et al. 2019, eq. 3), both signals made zero-mean.
+
+    Args:
+        reference: Clean speech.
+        estimate: Enhanced speech, same length.
+
+    Raises:
+        MetricError: a silent signal, or an estimate for which the ratio is infinite.
+    """
+    _require_signal(reference, estimate)
+    clean = np.asarray(reference, np.float64) - np.mean(reference, dtype=np.float64)
+    enhanced = np.asarray(estimate, np.float64) - np.mean(estimate, dtype=np.float64)
+    target = (enhanced @ clean) / (clean @ clean) * clean
+    error = enhanced - target
+    if error @ error <= 1e-14 * (target @ target):
+        raise MetricError("SI-SDR: the estimate equals the reference")
+    if not target @ target:
+        raise MetricError("SI-SDR: the estimate has nothing of the reference")
+    return float(10 * np.log10((target @ target) / (error @ error)))
+
+
+METRICS: dict[str, Callable[..., float]] = {
+    "pesq_wb": pesq_wb,
+    "stoi": stoi,
+    "estoi": estoi,
+    "si_sdr_db": si_sdr_db,
+}
+
+
+def score(*, reference: Wave, estimate: Wave) -> dict[str, float | str | None]:
+    """All of `METRICS`; what fails is None, with the reasons joined in `error`."""
+    values: dict[str, float | str | None] = {}
+    reasons: list[str] = []
+    for name, metric in METRICS.items():
+        try:
+            values[name] = metric(reference=reference, estimate=estimate)
+        except MetricError as error:
+            values[name] = None
+            reasons.append(str(error))
+    return {**values, "error": "; ".join(reasons)}
+
+
+def _require_signal(reference: Wave, estimate: Wave) -> None:
+    if reference.shape != estimate.shape or reference.ndim != 1:
+        raise ValueError(f"one length is needed, not {reference.shape} and {estimate.shape}")
+    if not (np.isfinite(reference).all() and np.isfinite(estimate).all()):
+        raise MetricError("a signal is not finite")
+    if not np.any(reference):
+        raise MetricError("the reference is silent")
+    if not np.any(estimate):
+        raise MetricError("the estimate is silent")
+
+
+def _stoi(reference: Wave, estimate: Wave, *, extended: bool) -> float:
+    _require_signal(reference, estimate)
+    state = np.random.get_state()
+    np.random.seed(0)  # pystoi dithers ESTOI from the global generator
+    try:
+        with warnings.catch_warnings():
+            # pystoi answers 1e-5 with a warning where too little speech is left: a sentinel.
+            warnings.simplefilter("error", RuntimeWarning)
+            return float(pystoi.stoi(reference, estimate, SAMPLE_RATE, extended=extended))
+    except RuntimeWarning as warning:
+        raise MetricError("STOI: too little active speech") from warning
+    finally:
+        np.random.set_state(state)
