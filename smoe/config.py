@@ -70,7 +70,9 @@ class ModelConfig(Settings):
         Two configurations that describe one network become equal, so that it is trained once.
         """
         fields = self.model_dump()
-        fields["smoe_layer_positions"] = tuple(p for p in POSITIONS if p in self.smoe_layer_positions)
+        fields["smoe_layer_positions"] = tuple(
+            p for p in POSITIONS if p in self.smoe_layer_positions
+        )
         without_effect: list[str] = []
         if not self.smoe_layer_positions:
             without_effect = [

@@ -70,9 +70,7 @@ def match_dense(config: ModelConfig, quantity: Literal["params", "macs_per_s"]) 
         factor = math.sqrt(low * high)
         channels = tuple(max(1, round(c * factor)) for c in dense.channels)
         low, high = (
-            (factor, high)
-            if getattr(cost(widened(channels)), quantity) < target
-            else (low, factor)
+            (factor, high) if getattr(cost(widened(channels)), quantity) < target else (low, factor)
         )
     ideal = [c * high for c in dense.channels]
     choices = [sorted({max(1, math.floor(c) + d) for d in (-1, 0, 1, 2)}) for c in ideal]
@@ -137,7 +135,13 @@ def _smoe_parts(
 
 
 def _complex_conv(
-    inputs: int, outputs: int, kernel: Shape, positions: Shape, *, bias: bool = False, norm: bool = False
+    inputs: int,
+    outputs: int,
+    kernel: Shape,
+    positions: Shape,
+    *,
+    bias: bool = False,
+    norm: bool = False,
 ) -> _Part:
     """`positions` are those of the output, or of the input for a transposed convolution."""
     weights = inputs * outputs * math.prod(kernel)

@@ -105,7 +105,9 @@ def _enhance(
 
 def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[int]) -> list[Row]:
     single = "logits" in routing_decision
-    layers: dict[str, RoutingDecision] = {"global": routing_decision} if single else routing_decision  # type: ignore[assignment]
+    layers: dict[str, RoutingDecision] = (
+        {"global": routing_decision} if single else routing_decision
+    )  # type: ignore[assignment]
     rows = []
     for layer, decision in layers.items():
         weights, confidence = decision["expert_weights"].cpu(), decision["confidence"].cpu()

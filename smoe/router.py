@@ -51,7 +51,10 @@ class GlobalDistortionRouter(nn.Module):
         width = channels
         for conv in ROUTER_CONVS:
             same = (conv.kernel[0] // 2, conv.kernel[1] // 2)
-            layers += [nn.Conv2d(width, conv.out_channels, conv.kernel, conv.stride, same), nn.ReLU()]
+            layers += [
+                nn.Conv2d(width, conv.out_channels, conv.kernel, conv.stride, same),
+                nn.ReLU(),
+            ]
             width = conv.out_channels
         self.body = nn.Sequential(*layers)
         members = class_members(config.n_experts)

@@ -22,7 +22,7 @@ from smoe.unet import SpeechEnhancer
 
 LOG_POINTS = 50
 History = list[dict[str, float]]
-OnLog = Callable[[dict[str, float]], None]
+OnLog = Callable[[History], None]
 
 
 class DivergedError(Exception):
@@ -70,7 +70,7 @@ def train(
         device: Where to compute.
         checkpoint: File to resume from and to save to.
         checkpoint_interval_s: Least time between two saves; they fall on log points.
-        on_log: Called with each new history row.
+        on_log: Called with the whole history whenever a row is added.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -102,7 +102,7 @@ def train(
         if not math.isfinite(history[-1]["loss"]):
             raise DivergedError(step + 1, history)
         if on_log:
-            on_log(history[-1])
+            on_log(history)
         now = time.perf_counter()
         if checkpoint and (now - saved > checkpoint_interval_s or step + 1 == config.train.steps):
             saved = now

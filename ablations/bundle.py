@@ -1,0 +1,154 @@
+"""The compact bundle of a study: four tables, `study.json`, and three spectrogram triplets.
+
+It is the contract between running and analysing: whatever reads results reads only this.
+"""
+
+import importlib.metadata
+import io
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablations.grid import UNPROCESSED, find
+from ablations.plan import PlannedRun
+from ablations.study import Study
+from smoe.checkpoint import write_atomic
+from smoe.config import POSITIONS, SAMPLE_RATE
+
+SCHEMA_VERSION = 1
+PACKAGES = (
+    "torch", "torchaudio", "numpy", "scipy", "pandas", "pyarrow", "pesq", "pystoi", "joblib",
+    "mlflow", "pydantic", "soundfile", "pyroomacoustics", "espeakng-loader",
+)  # fmt: skip
+# Names and types of the columns, so that a column that happens to be empty keeps its type.
+UTTERANCES = {
+    "run_id": "string", "utterance": "string", "condition": "string", "snr_db": "float64",
+    "rt60_s": "float64", "counterfactual": "string", "pesq_wb": "float64", "stoi": "float64",
+    "estoi": "float64", "si_sdr_db": "float64", "error": "string",
+}  # fmt: skip
+ROUTING = {
+    "run_id": "string", "utterance": "string", "layer": "string", "weight_noise": "float64",
+    "weight_reverb": "float64", "confidence": "float64", "predicted_class": "Int64",
+    "true_class": "Int64",
+}  # fmt: skip
+HISTORY = {
+    "run_id": "string", "step": "int64", "loss": "float64", "enhancement_loss": "float64",
+    "routing_loss": "float64", "routing_accuracy": "float64", "grad_norm": "float64",
+    "learning_rate": "float64",
+}  # fmt: skip
+DYNAMIC_RANGE_DB = 80.0
+
+
+def write_bundle(study: Study, runs: list[PlannedRun], folder: Path) -> None:
+    """Collects the finished runs of a study; each file is written whole or not at all.
+
+    Args:
+        study: The study.
+        runs: Its plan; runs that are not done stay out and are listed as missing or failed.
+        folder: `results/<study>`.
+    """
+    done = [run for run in runs if run.folder.is_done()]
+    _write_table(folder / "runs.parquet", pd.DataFrame([_run_row(run) for run in done]))
+    tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
+    for name, columns in tables.items():
+        _write_table(folder / f"{name}.parquet", _collect(done, f"{name}.parquet", columns))
+    text = json.dumps(_description(study, runs), indent=1)
+    write_atomic(folder / "study.json", text.encode())
+    example = _example_run(done)
+    if example:
+        write_atomic(folder / "examples.npz", _spectrograms(example))
+
+
+def _run_row(run: PlannedRun) -> dict[str, Any]:
+    cell = find(run.cell)
+    record = run.folder.read_json("run.json") or {}
+    return {
+        "run_id": run.folder.run_id,
+        "cell": cell.code,
+        "placement": None if cell.code == UNPROCESSED else cell.placement_code,
+        **{position: position in cell.placement for position in POSITIONS},
+        "expert_mode": cell.expert_mode,
+        "routing": cell.routing,
+        "router_scope": cell.router_scope,
+        "seed": run.seed,
+        "status": "done",
+        **{key: record[key] for key in ("params", "macs", "train_steps", "train_s")},
+        "inference_rtf": record["inference_rtf"],
+        "device": record["device"],
+        "config_hash": run.config.identity(),
+        "data_hash": run.config.data_hash,
+        "git_commit": record["git_commit"],
+    }
+
+
+def _collect(done: list[PlannedRun], name: str, columns: dict[str, str]) -> pd.DataFrame:
+    parts = []
+    for run in done:
+        part = pd.read_parquet(run.folder.file(name))
+        if len(part):
+            parts.append(part.assign(run_id=run.folder.run_id))
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=list(columns))
+    return table.reindex(columns=list(columns)).astype(columns).reset_index(drop=True)
+
+
+def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
+    failed = [
+        {"cell": run.cell, "seed": run.seed, **(run.folder.read_json("failed.json") or {})}
+        for run in runs
+        if run.state() == "failed"
+    ]
+    base = study.base(runs[0].config.data_hash)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "study": {
+            "name": study.name,
+            "title": study.title,
+            "question": study.question,
+            "cells": list(study.cells),
+            "seeds": list(study.seeds),
+        },
+        "failed": failed,
+        "corpus": study.data,
+        "data_hash": base.data_hash,
+        "config": base.model_dump(mode="json"),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+    }
+
+
+def _example_run(done: list[PlannedRun]) -> PlannedRun | None:
+    """The run whose spectrograms stand for the study: the first with the most S-MoE layers."""
+    trained = [run for run in done if run.cell != UNPROCESSED]
+    return max(trained, key=lambda run: len(find(run.cell).placement), default=None)
+
+
+def _spectrograms(run: PlannedRun) -> bytes:
+    """Magnitudes as uint8, 0 to 255 for -80 to 0 dB of each condition's noisy maximum."""
+    arrays: dict[str, Any] = {"cell": np.array(run.cell)}
+    with np.load(run.folder.file("examples.npz")) as waves:
+        for condition in ("noise", "reverb", "both"):
+            levels = {s: _level_db(waves[f"{condition}/{s}"]) for s in ("noisy", "enhanced", "clean")}
+            top = levels["noisy"].max()
+            for signal, level in levels.items():
+                scaled = 1 + (level - top) / DYNAMIC_RANGE_DB
+                arrays[f"{condition}/{signal}"] = np.uint8(np.clip(scaled, 0, 1) * 255)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _level_db(wave: np.ndarray) -> np.ndarray:
+    from scipy.signal import stft
+
+    _, _, spec = stft(wave, SAMPLE_RATE, nperseg=512, noverlap=256)
+    return 20 * np.log10(np.abs(spec) + 1e-10)
+
+
+def _write_table(path: Path, table: pd.DataFrame) -> None:
+    buffer = io.BytesIO()
+    table.to_parquet(buffer, index=False)
+    write_atomic(path, buffer.getvalue())

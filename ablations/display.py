@@ -1,0 +1,78 @@
+"""What a person sees while a study runs: progress with the time left, and a line per run."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from ablations.plan import PlannedRun
+from ablations.runner import Watch
+
+PIPED_INTERVAL_S = 30.0
+
+
+@contextmanager
+def study_progress(console: Console, runs: list[PlannedRun], done_before: int) -> Iterator[Watch]:
+    """A progress display of a study; yields what `carry_out` is to call.
+
+    Work is counted in multiply-accumulates, so that a wide control counts for what it costs. On a
+    terminal the display is live; into a pipe it is a line per finished run and one every 30 s.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("elapsed"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    total = sum(run.work for run in runs) or 1.0
+    finished: set[str] = set()
+    last_line = started = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task("study", total=total)
+
+        def watch(pending: list[PlannedRun]) -> None:
+            nonlocal last_line
+            states = {run.folder.run_id: run.state() for run in pending}
+            for run in pending:
+                state = states[run.folder.run_id]
+                if state in ("done", "failed") and run.folder.run_id not in finished:
+                    finished.add(run.folder.run_id)
+                    console.print(_run_line(run, state), highlight=False)
+            ahead = sum(run.work * _fraction(run, states[run.folder.run_id]) for run in pending)
+            completed = total - sum(run.work for run in pending) + ahead
+            count = f"{done_before + len(finished)} of {len(runs)} runs"
+            bar.update(task, completed=completed, description=count)
+            if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
+                last_line = time.monotonic()
+                left = (last_line - started) * (1 - completed / total) / max(completed / total, 1e-9)
+                console.print(f"{count}, {completed / total:.0%}, about {left / 60:.0f} min left")
+
+        yield watch
+
+
+def _run_line(run: PlannedRun, state: str) -> str:
+    name = run.cell if run.config.model is None else f"{run.cell}, seed {run.seed}"
+    if state == "failed":
+        reason = (run.folder.read_json("failed.json") or {}).get("reason", "unknown reason")
+        return f"[red]failed[/]  {name}: {reason}"
+    seconds = (run.folder.read_json("run.json") or {}).get("train_s")
+    return f"[green]done[/]    {name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
+
+
+def _fraction(run: PlannedRun, state: str) -> float:
+    if state == "done":
+        return 1.0
+    beat = run.folder.read_json("progress.json") or {}
+    return 0.95 * beat.get("step", 0) / run.config.train.steps

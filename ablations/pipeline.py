@@ -1,0 +1,199 @@
+"""A study from its corpus to its bundle, and what can be asked of it on the way."""
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ablations import backends
+from ablations.plan import STATES, PlannedRun, plan
+from ablations.runner import Means, Outcome, carry_out
+from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
+from ablations.study import Study
+from smoe.config import ModelConfig
+from smoe.errors import UserError
+
+CORPUS_NOTE = "corpus.json"  # which prepared corpus a specification stood for last time
+
+
+def run_study(
+    study: Study,
+    results: Path,
+    *,
+    jobs: int,
+    device: str,
+    backend: str,
+    tracking_uri: str | None,
+    console: Console,
+) -> Outcome:
+    """Prepares the corpus, trains what is missing, mirrors to MLflow, writes the bundle.
+
+    Raises:
+        UserError: unwritable results folder, unusable corpus, impossible setting or device.
+    """
+    means = _means(jobs, device, backend)
+    study.base("")  # an impossible setting is said before anything is computed
+    prepare_results(results)
+    corpus = prepare_corpus(study.data, results, console)
+    runs = plan(study, results, corpus.data_hash)
+    unfinished = [run for run in runs if not run.folder.is_done()]
+    bundle = results / study.name
+    if not unfinished and (bundle / "study.json").exists():
+        return Outcome(skipped=runs)
+    from ablations.tracking import Mirror
+
+    mirror = Mirror(study, results, tracking_uri, console)
+    console.print(
+        f"[bold]{study.title}[/]: {len(study.cells)} cells x {len(study.seeds)} seeds, "
+        f"{len(runs) - len(unfinished)} of {len(runs)} runs done; {means.jobs} at once on "
+        f"{means.device}, {means.threads} thread(s) each.",
+        highlight=False,
+    )
+    outcome = _train(study, runs, means, results, mirror, console)
+    mirror.sync(runs, closing=True)
+    from ablations.bundle import write_bundle
+
+    write_bundle(study, runs, bundle)
+    return outcome
+
+
+def prepare_corpus(data: str, results: Path, console: Console) -> Any:
+    """The prepared corpus of a specification, built with progress where it is not cached.
+
+    Raises:
+        UserError: unknown or unusable corpus, or no room for it.
+    """
+    from smoe.corpora import open_corpus
+
+    prepare_results(results)
+    with console.status("Preparing the corpus ...") as status:
+
+        def progress(what: str, done: int, total: int) -> None:
+            status.update(f"Preparing the corpus: {what} {done} of {total}")
+
+        corpus = open_corpus(data, backends.cache_folder(results), progress)
+    _remember_hash(results, data, corpus.data_hash)
+    return corpus
+
+
+def study_plan(study: Study, results: Path) -> list[PlannedRun]:
+    """The runs of a study as far as they are known without touching a recording."""
+    hashes = _known_hashes(results)
+    return plan(study, results, hashes[study.data]) if study.data in hashes else plan(study, results)
+
+
+def summary_lines(study: Study, runs: list[PlannedRun], results: Path) -> list[str]:
+    """What `plan` prints: cells with their runs, counts by state, time left and disk."""
+    states = {(run.cell, run.seed): run.state() for run in runs}
+    lines = [f"{study.title}: {study.question}", ""]
+    for cell in dict.fromkeys(run.cell for run in runs):
+        marks = [f"{seed}:{state}" for (code, seed), state in states.items() if code == cell]
+        lines.append(f"  {cell:34s} {'  '.join(marks)}")
+    counts = [f"{list(states.values()).count(state)} {state}" for state in STATES]
+    controls = sum("." not in cell and cell != "dense" for cell in study.cells)
+    lines += ["", f"{len(study.cells) - controls} cells and {controls} controls x "
+              f"{len(study.seeds)} seeds, and the unprocessed input: {len(runs)} runs ("
+              f"{', '.join(c for c in counts if not c.startswith('0 '))})"]  # fmt: skip
+    left = _seconds_left(runs)
+    lines.append(
+        f"Left: about {left / 60:.0f} min for one run at a time, judged from runs done here."
+        if left is not None
+        else "Left: unknown until a run of this study is done."
+    )
+    used = sum(f.stat().st_size for f in (results / RUNS_FOLDER).rglob("*") if f.is_file())
+    lines.append(f"Disk: {used / 2**20:.0f} MiB in {results / RUNS_FOLDER}")
+    return lines
+
+
+def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelConfig, Path]:
+    """Settings and weights of a finished run that a study's bundle names.
+
+    Raises:
+        UserError: the study, cell or seed has no finished run, or its weights are not here.
+    """
+    import pandas as pd
+
+    table = results / study / "runs.parquet"
+    if not table.is_file():
+        raise UserError(f"There are no results in {table.parent}; run the study first.")
+    runs = pd.read_parquet(table)
+    match = runs[(runs["cell"] == cell) & (runs["seed"] == seed)]
+    if match.empty:
+        have = ", ".join(sorted(set(runs["cell"]))[:6])
+        raise UserError(f"{study} has no finished run of {cell}, seed {seed}; it has {have}, ...")
+    identity, _, _ = match["run_id"].iloc[0].rpartition("-")
+    folder = RunFolder(results / RUNS_FOLDER / identity / str(seed))
+    settings = folder.read_json("config.json")
+    if settings is None or not settings["model"]:
+        raise UserError(
+            f"The weights of {cell}, seed {seed} are not on this machine; "
+            f"train them with `run_all.py run --study {study}`."
+        )
+    return ModelConfig(**settings["model"]), folder.weights
+
+
+def _train(
+    study: Study,
+    runs: list[PlannedRun],
+    means: Means,
+    results: Path,
+    mirror: Any,
+    console: Console,
+) -> Outcome:
+    from ablations.display import study_progress
+
+    done = sum(run.folder.is_done() for run in runs)
+    with study_progress(console, runs, done) as show:
+
+        def watch(pending: list[PlannedRun]) -> None:
+            show(pending)
+            mirror.sync(pending)
+
+        return carry_out(runs, means, study.data, backends.cache_folder(results), watch)
+
+
+def _means(jobs: int, device: str, backend: str) -> Means:
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f'There is no device "{device}"; choose auto, cpu or cuda.')
+    if backend not in backends.BACKENDS:
+        raise UserError(f'There is no backend "{backend}"; choose {" or ".join(backends.BACKENDS)}.')
+    if device != "cpu":
+        import torch
+
+        available = torch.cuda.is_available()
+        if device == "cuda" and not available:
+            raise UserError("No GPU was found; use --device cpu.")
+        device = "cuda" if available else "cpu"
+    default = 1 if device == "cuda" else backends.available_cores()
+    return Means(jobs=jobs or default, device=device, backend=backend)
+
+
+def _seconds_left(runs: list[PlannedRun]) -> float | None:
+    """Extrapolated from the finished runs of the study, by multiply-accumulates."""
+    spent = work = 0.0
+    for run in runs:
+        record = run.folder.read_json("run.json") if run.folder.is_done() else None
+        if record and record["train_s"]:
+            spent, work = spent + record["train_s"], work + run.work
+    remaining = sum(run.work for run in runs if not run.folder.is_done())
+    return spent / work * remaining if work else None
+
+
+def _known_hashes(results: Path) -> dict[str, str]:
+    import json
+
+    try:
+        return json.loads((backends.cache_folder(results) / CORPUS_NOTE).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _remember_hash(results: Path, data: str, data_hash: str) -> None:
+    import json
+
+    from smoe.checkpoint import write_atomic
+
+    known = {**_known_hashes(results), data: data_hash}
+    write_atomic(
+        backends.cache_folder(results) / CORPUS_NOTE, json.dumps(known, indent=1).encode()
+    )

@@ -1,0 +1,68 @@
+"""What a study still has to do: its runs, and the state of each on disk."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ablations.grid import UNPROCESSED, resolve
+from ablations.store import RunFolder
+from ablations.study import Study
+from smoe.config import RunConfig
+from smoe.cost import cost
+
+State = Literal["done", "running", "stopped", "failed", "planned"]
+STATES: tuple[State, ...] = ("done", "running", "stopped", "failed", "planned")
+STALE_S = 120.0
+UNKNOWN_HASH = "unknown until the corpus is prepared"
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run of a study.
+
+    Attributes:
+        cell: Cell code.
+        seed: Seed; 0 for the unprocessed input, which has none.
+        config: The resolved run.
+        folder: Where it lives.
+    """
+
+    cell: str
+    seed: int
+    config: RunConfig
+    folder: RunFolder
+
+    @property
+    def work(self) -> float:
+        """Expected effort in arbitrary units: multiply-accumulates of training and evaluation."""
+        if self.config.model is None:
+            return 0.0
+        train = self.config.train.steps * self.config.train.batch_size * self.config.mix.crop_s
+        return cost(self.config.model).macs_per_s * 3 * train
+
+    def state(self) -> State:
+        """Done, working now, stopped on the way (killed), failed, or not begun."""
+        if self.folder.is_done():
+            return "done"
+        beat = self.folder.read_json("progress.json")
+        if beat and time.time() - beat["time"] < STALE_S:
+            return "running"
+        if self.folder.file("failed.json").exists():
+            return "failed"
+        return "stopped" if beat else "planned"
+
+
+def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[PlannedRun]:
+    """All runs of a study, the unprocessed input first, then seed by seed in the grid's order.
+
+    Raises:
+        UserError: a setting has an impossible value.
+    """
+    base = study.base(data_hash)
+    cells = [(UNPROCESSED, 0)] + [(cell, seed) for seed in study.seeds for cell in study.cells]
+    resolved = {cell: resolve(cell, base) for cell in {cell for cell, _ in cells}}
+    return [
+        PlannedRun(cell, seed, resolved[cell], RunFolder.of(results, resolved[cell], seed))
+        for cell, seed in cells
+    ]

@@ -1,0 +1,164 @@
+"""A study: a question, the cells that answer it, seeds, and the settings they share."""
+
+import difflib
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ablations.grid import expand
+from smoe.config import RunConfig
+from smoe.errors import UserError
+
+STUDIES = Path(__file__).parent / "studies"
+SECTIONS = ("model", "loss", "mix", "train", "test")
+
+
+class _StudyFile(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: str
+    question: str
+    cells: list[str] = Field(min_length=1)
+    seeds: list[int] = Field(min_length=1)
+    data: str
+    model: dict[str, Any] = {}
+    loss: dict[str, Any] = {}
+    mix: dict[str, Any] = {}
+    train: dict[str, Any] = {}
+    test: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is to be run.
+
+    Attributes:
+        name: Names the results folder. A study with other data or settings than its file says gets
+            a suffix, so that its results never stand where the file's own would.
+        title: For headings.
+        question: What the study is to answer.
+        cells: Cell codes, without the unprocessed input, which every study has.
+        seeds: Each cell is trained once per seed.
+        data: Corpus specification.
+        settings: Sections of `RunConfig`, as resolved from file and overrides.
+    """
+
+    name: str
+    title: str
+    question: str
+    cells: tuple[str, ...]
+    seeds: tuple[int, ...]
+    data: str
+    settings: dict[str, dict[str, Any]]
+
+    def base(self, data_hash: str) -> RunConfig:
+        """The configuration that the cells vary.
+
+        Raises:
+            UserError: a setting has an impossible value.
+        """
+        try:
+            return RunConfig(**self.settings, data_hash=data_hash)  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"Setting {name} of study {self.name}: {first['msg']}.") from error
+
+
+def available() -> dict[str, Path]:
+    """The studies that come with the suite, by name."""
+    return {path.stem: path for path in sorted(STUDIES.glob("*.toml"))}
+
+
+def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()) -> Study:
+    """Reads a study by name, or from a path that ends in `.toml`.
+
+    Args:
+        name: Name or path.
+        data: Corpus instead of the study's own.
+        overrides: `section.field=value`, values as in TOML.
+
+    Raises:
+        UserError: unknown study, malformed file, unknown setting; says what was probably meant.
+    """
+    path = Path(name) if name.endswith(".toml") else available().get(name)
+    if path is None or not path.is_file():
+        known = available()
+        nearest = difflib.get_close_matches(name, known, n=1)
+        hint = f'did you mean "{nearest[0]}"?' if nearest else f"choose from {', '.join(known)}."
+        raise UserError(f'There is no study "{name}"; {hint}')
+    file = _read(path)
+    settings = {section: getattr(file, section) for section in SECTIONS}
+    for section, fields in settings.items():
+        for field in fields:
+            _require_known(f"{section}.{field}")
+    study = Study(
+        name=path.stem,
+        title=file.title,
+        question=file.question,
+        cells=tuple(expand(file.cells)),
+        seeds=tuple(file.seeds),
+        data=file.data,
+        settings=settings,
+    )
+    varied = _override(settings, overrides)
+    corpus = data or file.data
+    if (corpus, varied) == (file.data, settings):
+        return study
+    variation = json.dumps([corpus, varied], sort_keys=True).encode()
+    suffix = hashlib.sha256(variation).hexdigest()[:6]
+    return replace(study, name=f"{path.stem}-{suffix}", data=corpus, settings=varied)
+
+
+def _read(path: Path) -> _StudyFile:
+    try:
+        return _StudyFile(**tomllib.loads(path.read_text()))
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path} is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path}: {name}: {first['msg']}.") from error
+
+
+def _setting_names() -> list[str]:
+    names = []
+    for section in SECTIONS:
+        default = RunConfig.model_fields[section].default
+        names += [f"{section}.{field}" for field in type(default).model_fields]
+    return names
+
+
+def _require_known(name: str) -> None:
+    names = _setting_names()
+    if name in names:
+        return
+    leaf = name.rpartition(".")[2]
+    by_leaf = [n for n in names if n.rpartition(".")[2] == leaf]
+    nearest = by_leaf or difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f'did you mean "{nearest[0]}"?' if nearest else f"sections are {', '.join(SECTIONS)}."
+    raise UserError(f'There is no setting "{name}"; {hint}')
+
+
+def _override(
+    settings: dict[str, dict[str, Any]], overrides: Iterable[str]
+) -> dict[str, dict[str, Any]]:
+    varied = {section: dict(fields) for section, fields in settings.items()}
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise UserError(f'--set wants section.field=value, not "{override}".')
+        _require_known(name.strip())
+        section, field = name.strip().split(".")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text.strip()  # a bare word, such as bfloat16
+        varied[section][field] = value
+    return varied

@@ -1,0 +1,176 @@
+"""One run from its configuration to its `done` marker, in a process of its own."""
+
+import io
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablations.store import RunFolder
+from smoe.config import RunConfig
+from smoe.cost import cost
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker process is told: the run, where it lives, and the means it may use.
+
+    Attributes:
+        folder: The run's folder.
+        cell: Cell code, for the record only.
+        config: The run.
+        seed: Its seed.
+        data: Corpus specification, already prepared under `cache_dir`.
+        cache_dir: Where prepared corpora are.
+        git_commit: The code that runs, for the record.
+        device: "cpu" or "cuda".
+        threads: Threads that torch may use.
+        score_jobs: Processes that compute metrics.
+        checkpoint_interval_s: Least time between two checkpoints.
+    """
+
+    folder: RunFolder
+    cell: str
+    config: RunConfig
+    seed: int
+    data: str
+    cache_dir: Path
+    git_commit: str
+    device: str = "cpu"
+    threads: int = 1
+    score_jobs: int = 1
+    checkpoint_interval_s: float = 20.0
+
+
+def execute(job: Job) -> None:
+    """Does the run, resuming from its checkpoint; afterwards the folder is marked done.
+
+    Raises:
+        Exception: whatever went wrong; also noted in the folder as `failed.json`.
+    """
+    from smoe.checkpoint import write_atomic
+
+    try:
+        _execute(job)
+    except Exception as error:
+        reason = {"class": _failure_class(error), "reason": f"{type(error).__name__}: {error}"}
+        write_atomic(job.folder.file("failed.json"), json.dumps(reason).encode())
+        raise
+
+
+def _execute(job: Job) -> None:
+    import torch
+
+    from smoe.checkpoint import save_checkpoint, write_atomic
+    from smoe.corpora import open_corpus
+    from smoe.corpora.test_set import test_set
+    from smoe.evaluate import evaluate, evaluate_unprocessed
+
+    torch.set_num_threads(job.threads)
+    config = job.config
+    corpus = open_corpus(job.data, job.cache_dir)
+    if corpus.data_hash != config.data_hash:
+        raise RuntimeError(f"the corpus {job.data} changed while the study ran; start it again")
+    resolved = {"cell": job.cell, "seed": job.seed, **config.model_dump(mode="json")}
+    write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
+    history, train_s, counts = [], None, None
+    names = ["config.json", "run.json", "utterances.parquet", "routing.parquet", "history.parquet"]
+    _progress(job, step=0, phase="preparing", history=[])
+    test = test_set(corpus, config.test)
+    if config.model is None:
+        found = evaluate_unprocessed(test, score_jobs=job.score_jobs)
+    else:
+        trained = _train(job, corpus)
+        history, train_s, counts = trained.history, trained.train_s, cost(config.model)
+        save_checkpoint(job.folder.weights, {"enhancer": trained.enhancer.state_dict()})
+        _progress(job, step=config.train.steps, phase="scoring", history=history)
+        found = evaluate(
+            trained.enhancer, test, config.test, device=job.device, score_jobs=job.score_jobs
+        )
+        write_atomic(job.folder.file("examples.npz"), _examples(found.examples))
+        names.append("examples.npz")
+    write_atomic(job.folder.file("utterances.parquet"), _parquet(found.utterances))
+    write_atomic(job.folder.file("routing.parquet"), _parquet(found.routing))
+    write_atomic(job.folder.file("history.parquet"), _parquet(history))
+    record = {
+        "params": counts and counts.params,
+        "macs": counts and counts.macs_per_s,
+        "train_steps": config.train.steps if config.model else None,
+        "train_s": train_s,
+        "inference_rtf": found.inference_rtf,
+        "device": device_name(job.device),
+        "git_commit": job.git_commit,
+    }
+    write_atomic(job.folder.file("run.json"), json.dumps(record, indent=1).encode())
+    job.folder.mark_done(names)
+
+
+def _train(job: Job, corpus: Any) -> Any:
+    from smoe.mixing import MixtureSource
+    from smoe.train import train
+
+    source = MixtureSource(corpus, "train", job.config.mix, device=job.device)
+    return train(
+        job.config,
+        job.seed,
+        source,
+        device=job.device,
+        checkpoint=job.folder.checkpoint,
+        checkpoint_interval_s=job.checkpoint_interval_s,
+        on_log=lambda history: _progress(
+            job, step=int(history[-1]["step"]), phase="training", history=history
+        ),
+    )
+
+
+def _progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]]) -> None:
+    """The heartbeat: how far the run is, for display, tracking and the detection of dead runs."""
+    from smoe.checkpoint import write_atomic
+
+    beat = {"step": step, "phase": phase, "time": time.time(), "history": history}
+    write_atomic(job.folder.file("progress.json"), json.dumps(beat).encode())
+
+
+def device_name(device: str) -> str:
+    """The device as a person would name it, e.g. "cpu (2 x AMD EPYC)" or "NVIDIA H200"."""
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    import platform
+
+    return f"cpu ({platform.machine()})"
+
+
+def _failure_class(error: Exception) -> str:
+    import torch
+
+    from smoe.train import DivergedError
+
+    if isinstance(error, DivergedError):
+        return "diverged"
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
+        return "out of memory"
+    return "error"
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    pd.DataFrame(rows).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _examples(examples: list[Any]) -> bytes:
+    import numpy as np
+
+    arrays = {
+        f"{example.condition}/{signal}": getattr(example, signal)
+        for example in examples
+        for signal in ("noisy", "enhanced", "clean")
+    }
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()

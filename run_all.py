@@ -1,0 +1,238 @@
+"""Command line of the S-MoE ablation suite.
+
+Without a command it runs the quick study: corpus, grid, MLflow, tables, figures.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from smoe.errors import UserError
+
+if TYPE_CHECKING:
+    from ablations.plan import PlannedRun
+    from ablations.study import Study
+
+console = Console()
+app = typer.Typer(
+    help="Where in a complex U-Net does a supervised mixture of experts help, and why?\n\n"
+    "Without a command: `run --study quick`.",
+    add_completion=False,
+    no_args_is_help=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Prepare or check a corpus.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+StudyOption = Annotated[
+    str, typer.Option(help="smoke, quick, core, full, paper, or the path of a study file (.toml).")
+]
+DataOption = Annotated[
+    str | None,
+    typer.Option(help="Corpus instead of the study's own: synthetic, or a folder of recordings."),
+]
+ResultsOption = Annotated[Path, typer.Option(help="Where results are read and written.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting, e.g. train.steps=500; can be repeated."),
+]
+SeedOption = Annotated[int, typer.Option(help="Which seed's network.")]
+RESULTS = Path("results")
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Without a command: the quick study."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run(
+    study: StudyOption = "quick",
+    data: DataOption = None,
+    results: ResultsOption = RESULTS,
+    jobs: Annotated[int, typer.Option(min=0, help="Runs at once; 0: one per core or GPU.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    backend: Annotated[str, typer.Option(help="loky (this machine) or ray (a cluster).")] = "loky",
+    tracking_uri: Annotated[
+        str | None, typer.Option(help="MLflow server or database; default: SQLite in RESULTS.")
+    ] = None,
+    settings: SetOption = None,
+) -> None:
+    """Train what is missing of a study, then write tables and figures.
+
+    Finished runs are skipped, interrupted ones go on where they were.
+
+    [bold]Examples[/]
+
+    run_all.py run --study smoke
+
+    run_all.py run --study core --data ~/corpora/mine --set train.steps=4000
+    """
+    from ablations.pipeline import run_study
+
+    chosen = _study(study, data, settings)
+    outcome = run_study(
+        chosen,
+        results,
+        jobs=jobs,
+        device=device,
+        backend=backend,
+        tracking_uri=tracking_uri,
+        console=console,
+    )
+    if outcome.failed:
+        console.print(f"[red]{len(outcome.failed)} runs failed[/]; `plan` lists them.")
+    if not outcome.done and not outcome.failed:
+        console.print(f"Nothing to train: all {len(outcome.skipped)} runs are done.")
+    _last_screen(chosen.name, results / chosen.name)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def plan(
+    study: StudyOption = "quick",
+    data: DataOption = None,
+    results: ResultsOption = RESULTS,
+    settings: SetOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """List a study's cells and what is done, missing or failed; trains nothing."""
+    from ablations.pipeline import study_plan, summary_lines
+
+    chosen = _study(study, data, settings)
+    runs = study_plan(chosen, results)
+    if as_json:
+        print(json.dumps([_plan_row(each) for each in runs], indent=1))
+        return
+    for line in summary_lines(chosen, runs, results):
+        console.print(line, highlight=False)
+
+
+@app.command()
+def report(study: StudyOption = "quick", results: ResultsOption = RESULTS) -> None:
+    """Rebuild tables and figures from stored results alone."""
+    _last_screen(study, results / study)
+
+
+@app.command()
+def explain(
+    cell: Annotated[str, typer.Argument(help="A cell code, e.g. E-B--.multi.supervised.global.")],
+    study: StudyOption = "quick",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Show the runs, settings and every number behind a cell's table entries."""
+    from ablations.grid import find
+    from analysis.report import explain as explain_cell
+
+    console.print(explain_cell(results / study, find(cell).code), highlight=False, soft_wrap=True)
+
+
+@app.command()
+def enhance(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")],
+    cell: Annotated[str, typer.Option(help="Whose network.")] = "EMBDL.multi.supervised.global",
+    study: StudyOption = "quick",
+    seed: SeedOption = 0,
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Enhance a recording with a network that a study has trained."""
+    from ablations.grid import find
+    from ablations.pipeline import trained_run
+    from smoe.enhance import enhance_file, load_enhancer
+
+    model, weights = trained_run(results, study, find(cell).code, seed)
+    for note in enhance_file(load_enhancer(model, weights), source, target):
+        console.print(f"{source.name}: {note}")
+    console.print(f"Wrote {target}.")
+
+
+@app.command()
+def ui(
+    study: StudyOption = "quick",
+    results: ResultsOption = RESULTS,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open the MLflow view of what has been run, on this machine only."""
+    from ablations.tracking import serve
+
+    serve(results, study, port, console)
+
+
+@data_app.command()
+def prepare(
+    data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Build or cache a corpus and print its hash."""
+    from ablations.pipeline import prepare_corpus
+
+    corpus = prepare_corpus(data, results, console)
+    for note in corpus.notes:
+        console.print(note)
+    console.print(f"{data}: {corpus.data_hash}", soft_wrap=True)
+
+
+@data_app.command()
+def check(
+    data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Report totals, levels, reverberation, refused files and leakage of a corpus."""
+    from ablations.pipeline import prepare_corpus
+    from smoe.corpora.check import check as check_corpus
+
+    print(check_corpus(prepare_corpus(data, results, console)))
+
+
+def _study(name: str, data: str | None, settings: list[str] | None) -> "Study":
+    from ablations.study import load_study
+
+    return load_study(name, data, settings or [])
+
+
+def _plan_row(run: "PlannedRun") -> dict[str, object]:
+    return {
+        "cell": run.cell,
+        "seed": run.seed,
+        "state": run.state(),
+        "run_id": run.folder.run_id,
+    }
+
+
+def _last_screen(study: str, folder: Path) -> None:
+    """Tables 1 and 2, and where everything lies."""
+    from analysis.report import build_report, screen
+
+    build_report(folder)
+    console.print(screen(folder), highlight=False, soft_wrap=True)
+    console.print(f"Tables   {folder / 'tables'}", f"Figures  {folder / 'figures'}", sep="\n")
+    console.print(f"Bundle   {folder}", f"MLflow   python run_all.py ui --study {study}", sep="\n")
+
+
+def entry() -> None:
+    """Runs the command line; what a user can mend is one sentence and exit status 2."""
+    from analysis.load import BundleError
+
+    os.environ.setdefault("PYTHONWARNINGS", "ignore")
+    try:
+        app()
+    except (UserError, BundleError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    entry()
