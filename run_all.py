@@ -210,13 +210,21 @@ def _plan_row(run: "PlannedRun") -> dict[str, object]:
 
 
 def _last_screen(study: str, folder: Path) -> None:
-    """Tables 1 and 2, and where everything lies."""
-    from analysis.report import build_report, screen
+    """Tables 1 and 2, what was found, and where everything lies."""
+    from analysis.report import build_report, main_table_text, placement_table_text
 
-    build_report(folder)
-    console.print(screen(folder), highlight=False, soft_wrap=True)
-    console.print(f"Tables   {folder / 'tables'}", f"Figures  {folder / 'figures'}", sep="\n")
-    console.print(f"Bundle   {folder}", f"MLflow   python run_all.py ui --study {study}", sep="\n")
+    summary = build_report(folder)
+    for text in (main_table_text(summary.bundle), placement_table_text(summary.bundle)):
+        print(text)
+    for finding in summary.findings:
+        print(f"- {finding}")
+    print(
+        f"\nTables   {folder / 'tables'}",
+        f"Figures  {folder / 'figures'}",
+        f"Bundle   {folder}",
+        f"MLflow   python run_all.py ui --study {study}",
+        sep="\n",
+    )
 
 
 def entry() -> None:

@@ -3,7 +3,9 @@
 import contextlib
 import multiprocessing
 import os
-import sys
+import platform
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,17 +45,11 @@ def run_isolated(job: Job) -> tuple[str, str | None]:
     """
     preload()
     job.folder.path.mkdir(parents=True, exist_ok=True)
-    for leftover in ("failed.json",):
-        job.folder.file(leftover).unlink(missing_ok=True)
+    job.folder.file("failed.json").unlink(missing_ok=True)
     # Forked, not spawned: the libraries are loaded once per worker instead of once per run.
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(job,))
-    parent = os.getppid()
+    process = multiprocessing.get_context("fork").Process(target=_child, args=(job, os.getpid()))
     process.start()
-    while process.is_alive():
-        process.join(timeout=0.5)
-        if os.getppid() != parent:  # the runner is gone; nobody waits for this run
-            process.kill()
-            os._exit(1)
+    process.join()
     if process.exitcode == 0:
         return job.folder.run_id, None
     failure = job.folder.read_json("failed.json")
@@ -71,18 +67,32 @@ def preload() -> None:
     import smoe.train  # noqa: F401
 
 
-def _child(job: Job) -> None:
+def _child(job: Job, worker_pid: int) -> None:
     log = job.folder.file("log.txt").open("ab", buffering=0)
-    os.dup2(log.fileno(), sys.stdout.fileno() if _has_descriptor(sys.stdout) else 1)
+    os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
+    threading.Thread(target=_exit_when_orphaned, args=(job, worker_pid), daemon=True).start()
     execute(job)
 
 
-def _has_descriptor(stream: Any) -> bool:
+def _exit_when_orphaned(job: Job, worker_pid: int) -> None:
+    """Ends this process when its worker or the runner is gone: nobody waits for the run then."""
+    while os.getppid() == worker_pid and _alive(job):
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _alive(job: Job) -> bool:
+    """Whether the runner lives; on another host that is for the cluster to know."""
+    host, pid = job.runner
+    if host != platform.node():
+        return True
     try:
-        stream.fileno()
-    except (OSError, AttributeError, ValueError):
+        os.kill(pid, 0)
+    except ProcessLookupError:
         return False
+    except PermissionError:
+        return True
     return True
 
 

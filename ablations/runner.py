@@ -1,5 +1,7 @@
 """Carries a study out: skips what is done, runs the rest, goes on after a failure."""
 
+import os
+import platform
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -64,7 +66,9 @@ def carry_out(
     pending = {run.folder.run_id: run for run in runs if run.folder.run_id not in skipped}
     if not pending:
         return outcome
-    jobs = [_job(run, means, data, cache_dir) for run in _longest_first(list(pending.values()))]
+    commit = git_commit()
+    ordered = _longest_first(list(pending.values()))
+    jobs = [_job(run, means, data, cache_dir, commit) for run in ordered]
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(watch, list(pending.values()), stop))
     watcher.start()
@@ -125,7 +129,7 @@ def _longest_first(runs: list[PlannedRun]) -> list[PlannedRun]:
     return sorted(runs, key=lambda run: (run.seed, -run.work))
 
 
-def _job(run: PlannedRun, means: Means, data: str, cache_dir: Path) -> Job:
+def _job(run: PlannedRun, means: Means, data: str, cache_dir: Path, commit: str) -> Job:
     return Job(
         folder=run.folder,
         cell=run.cell,
@@ -133,7 +137,8 @@ def _job(run: PlannedRun, means: Means, data: str, cache_dir: Path) -> Job:
         seed=run.seed,
         data=data,
         cache_dir=cache_dir,
-        git_commit=git_commit(),
+        git_commit=commit,
+        runner=(platform.node(), os.getpid()),
         device=means.device,
         threads=means.threads,
         score_jobs=means.threads if means.device != "cpu" else 1,

@@ -24,6 +24,7 @@ class Job:
         data: Corpus specification, already prepared under `cache_dir`.
         cache_dir: Where prepared corpora are.
         git_commit: The code that runs, for the record.
+        runner: Host and process of the runner; a run ends with it.
         device: "cpu" or "cuda".
         threads: Threads that torch may use.
         score_jobs: Processes that compute metrics.
@@ -37,6 +38,7 @@ class Job:
     data: str
     cache_dir: Path
     git_commit: str
+    runner: tuple[str, int]
     device: str = "cpu"
     threads: int = 1
     score_jobs: int = 1

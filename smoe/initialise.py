@@ -13,10 +13,15 @@ from torch import nn
 
 from smoe.complex_nn import ComplexConv2d, ComplexUpsample2d
 
+MASK_LAYER = "output_conv"
+MASK_VARIATION = 0.1
+
 
 def initialise(network: nn.Module, seed: int) -> None:
     """Sets all weights of `network` in place; biases to 0, normalisations to identity.
 
+    The mask starts near 1, so that an untrained network passes its input on: training then begins
+    with the phase of the input instead of a random one, which short trainings never make good.
     Complex kernels: real and imaginary parts of variance 1 / (complex fan-in), which with CReLU
     keeps the variance of stacked features (He et al. 2015, applied to 2 x fan-in real inputs).
     """
@@ -25,13 +30,15 @@ def initialise(network: nn.Module, seed: int) -> None:
             if isinstance(module, ComplexConv2d):
                 fan_in = math.prod(module.weight.shape[2:])
                 _draw(module.weight, math.sqrt(1 / fan_in), seed, name)
+                if name.endswith(MASK_LAYER):
+                    module.weight.mul_(MASK_VARIATION)
+                    torch.nn.init.ones_(module.bias[:1])
             elif isinstance(module, ComplexUpsample2d):  # each output sees one input position
                 _draw(module.weight, math.sqrt(1 / module.weight.shape[1]), seed, name)
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 fan_in = math.prod(module.weight.shape[1:])
                 _draw(module.weight, math.sqrt(2 / fan_in), seed, name)
-                if module.bias is not None:
-                    module.bias.zero_()
+                torch.nn.init.zeros_(module.bias)
 
 
 def _draw(parameter: torch.Tensor, deviation: float, seed: int, name: str) -> None:
