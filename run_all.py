@@ -131,7 +131,7 @@ def explain(
 ) -> None:
     """Show the runs, settings and every number behind a cell's table entries."""
     from ablations.grid import find
-    from analysis.report import explain as explain_cell
+    from analysis.explain import explain as explain_cell
 
     console.print(explain_cell(results / study, find(cell).code), highlight=False, soft_wrap=True)
 

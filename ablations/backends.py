@@ -27,14 +27,14 @@ def parallel(backend: str, jobs: int) -> Iterator[Any]:
 
     if backend == "ray":
         try:
-            from ray.util.joblib import register_ray
+            from ray.util.joblib import register_ray  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise UserError(
                 'The Ray backend needs the extra "cluster": pip install -e ".[cluster]".'
             ) from error
         register_ray()
     with joblib.parallel_config(backend=backend):
-        yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1)
+        yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
 
 
 def run_isolated(job: Job) -> tuple[str, str | None]:

@@ -131,7 +131,8 @@ def _spectrograms(run: PlannedRun) -> bytes:
     arrays: dict[str, Any] = {"cell": np.array(run.cell)}
     with np.load(run.folder.file("examples.npz")) as waves:
         for condition in ("noise", "reverb", "both"):
-            levels = {s: _level_db(waves[f"{condition}/{s}"]) for s in ("noisy", "enhanced", "clean")}
+            names = ("noisy", "enhanced", "clean")
+            levels = {name: _level_db(waves[f"{condition}/{name}"]) for name in names}
             top = levels["noisy"].max()
             for signal, level in levels.items():
                 scaled = 1 + (level - top) / DYNAMIC_RANGE_DB

@@ -56,8 +56,9 @@ def study_progress(console: Console, runs: list[PlannedRun], done_before: int) -
             bar.update(task, completed=completed, description=count)
             if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
                 last_line = time.monotonic()
-                left = (last_line - started) * (1 - completed / total) / max(completed / total, 1e-9)
-                console.print(f"{count}, {completed / total:.0%}, about {left / 60:.0f} min left")
+                share = max(completed / total, 1e-9)
+                left_min = (last_line - started) * (1 / share - 1) / 60
+                console.print(f"{count}, {share:.0%}, about {left_min:.0f} min left")
 
         yield watch
 

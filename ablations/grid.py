@@ -22,6 +22,7 @@ ROUTINGS = ("supervised", "implicit")
 ROUTER_SCOPES = ("global", "per_layer")
 DENSE = "dense"
 UNPROCESSED = "unprocessed"
+EXAMPLE_CODE = "E-B--.multi.supervised.global"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def _grid_cell(placement: tuple[Position, ...], mode: str, routing: str, scope: 
 
 
 def _all_cells() -> dict[str, Cell]:
-    placements = [
+    placements: list[tuple[Position, ...]] = [
         tuple(p for p, on in zip(POSITIONS, switches, strict=True) if on)
         for switches in itertools.product((False, True), repeat=len(POSITIONS))
     ]
@@ -140,7 +141,7 @@ def find(code: str) -> Cell:
     if code in KNOWN:
         return KNOWN[code]
     nearest = difflib.get_close_matches(code, KNOWN, n=1, cutoff=0.5)
-    hint = f'did you mean "{nearest[0]}"?' if nearest else 'codes look like "E-B--.multi.supervised.global".'
+    hint = f'did you mean "{nearest[0]}"?' if nearest else f"codes look like {EXAMPLE_CODE}."
     raise UserError(f'There is no cell "{code}"; {hint}')
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from ablations import backends
-from ablations.plan import STATES, PlannedRun, plan
+from ablations.plan import STATES, UNKNOWN_HASH, PlannedRun, plan
 from ablations.runner import Means, Outcome, carry_out
 from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
@@ -49,7 +49,7 @@ def run_study(
         f"{means.device}, {means.threads} thread(s) each.",
         highlight=False,
     )
-    outcome = _train(study, runs, means, results, mirror, console)
+    outcome = _train(runs, means, corpus.folder, mirror, console)
     mirror.sync(runs, closing=True)
     from ablations.bundle import write_bundle
 
@@ -78,8 +78,7 @@ def prepare_corpus(data: str, results: Path, console: Console) -> Any:
 
 def study_plan(study: Study, results: Path) -> list[PlannedRun]:
     """The runs of a study as far as they are known without touching a recording."""
-    hashes = _known_hashes(results)
-    return plan(study, results, hashes[study.data]) if study.data in hashes else plan(study, results)
+    return plan(study, results, _known_hashes(results).get(study.data, UNKNOWN_HASH))
 
 
 def summary_lines(study: Study, runs: list[PlannedRun], results: Path) -> list[str]:
@@ -117,11 +116,11 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
     if not table.is_file():
         raise UserError(f"There are no results in {table.parent}; run the study first.")
     runs = pd.read_parquet(table)
-    match = runs[(runs["cell"] == cell) & (runs["seed"] == seed)]
-    if match.empty:
+    run_ids = runs.loc[(runs["cell"] == cell) & (runs["seed"] == seed), "run_id"].tolist()
+    if not run_ids:
         have = ", ".join(sorted(set(runs["cell"]))[:6])
         raise UserError(f"{study} has no finished run of {cell}, seed {seed}; it has {have}, ...")
-    identity, _, _ = match["run_id"].iloc[0].rpartition("-")
+    identity, _, _ = run_ids[0].rpartition("-")
     folder = RunFolder(results / RUNS_FOLDER / identity / str(seed))
     settings = folder.read_json("config.json")
     if settings is None or not settings["model"]:
@@ -133,10 +132,9 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
 
 
 def _train(
-    study: Study,
     runs: list[PlannedRun],
     means: Means,
-    results: Path,
+    corpus_folder: Path,
     mirror: Any,
     console: Console,
 ) -> Outcome:
@@ -149,14 +147,15 @@ def _train(
             show(pending)
             mirror.sync(pending)
 
-        return carry_out(runs, means, study.data, backends.cache_folder(results), watch)
+        return carry_out(runs, means, corpus_folder, watch)
 
 
 def _means(jobs: int, device: str, backend: str) -> Means:
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f'There is no device "{device}"; choose auto, cpu or cuda.')
     if backend not in backends.BACKENDS:
-        raise UserError(f'There is no backend "{backend}"; choose {" or ".join(backends.BACKENDS)}.')
+        known = " or ".join(backends.BACKENDS)
+        raise UserError(f'There is no backend "{backend}"; choose {known}.')
     if device != "cpu":
         import torch
 
@@ -194,6 +193,4 @@ def _remember_hash(results: Path, data: str, data_hash: str) -> None:
     from smoe.checkpoint import write_atomic
 
     known = {**_known_hashes(results), data: data_hash}
-    write_atomic(
-        backends.cache_folder(results) / CORPUS_NOTE, json.dumps(known, indent=1).encode()
-    )
+    write_atomic(backends.cache_folder(results) / CORPUS_NOTE, json.dumps(known, indent=1).encode())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import ablations.backends as backends
+from ablations import backends
 from ablations.plan import PlannedRun
 from ablations.worker import Job
 
@@ -49,16 +49,13 @@ class Outcome:
 Watch = Callable[[list[PlannedRun]], None]
 
 
-def carry_out(
-    runs: list[PlannedRun], means: Means, data: str, cache_dir: Path, watch: Watch
-) -> Outcome:
+def carry_out(runs: list[PlannedRun], means: Means, corpus_folder: Path, watch: Watch) -> Outcome:
     """Trains and scores every run that is not done yet.
 
     Args:
         runs: The plan.
         means: Parallelism and device.
-        data: Corpus specification, already prepared under `cache_dir`.
-        cache_dir: Prepared corpora.
+        corpus_folder: The prepared corpus.
         watch: Called about once a second with the plan's unfinished runs, from one other thread.
     """
     outcome = Outcome(skipped=[run for run in runs if run.folder.is_done() and run.folder.verify()])
@@ -68,7 +65,7 @@ def carry_out(
         return outcome
     commit = git_commit()
     ordered = _longest_first(list(pending.values()))
-    jobs = [_job(run, means, data, cache_dir, commit) for run in ordered]
+    jobs = [_job(run, means, corpus_folder, commit) for run in ordered]
     stop = threading.Event()
     watcher = threading.Thread(target=_watch, args=(watch, list(pending.values()), stop))
     watcher.start()
@@ -129,14 +126,13 @@ def _longest_first(runs: list[PlannedRun]) -> list[PlannedRun]:
     return sorted(runs, key=lambda run: (run.seed, -run.work))
 
 
-def _job(run: PlannedRun, means: Means, data: str, cache_dir: Path, commit: str) -> Job:
+def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job:
     return Job(
         folder=run.folder,
         cell=run.cell,
         config=run.config,
         seed=run.seed,
-        data=data,
-        cache_dir=cache_dir,
+        corpus_folder=corpus_folder.resolve(),
         git_commit=commit,
         runner=(platform.node(), os.getpid()),
         device=means.device,

@@ -4,6 +4,7 @@
 times. One process writes, since SQLite and parallel writers do not go together.
 """
 
+import logging
 import os
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from rich.console import Console
 
 from ablations.grid import UNPROCESSED, find
@@ -27,6 +27,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is away must not hold the study up: the next sync tries again.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+AXES = ("expert_mode", "routing", "router_scope")
 BATCH = 1000  # metrics that MLflow takes in one call
 FINAL_METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
 STATUS = {
@@ -57,6 +58,7 @@ class Tracker:
     def __init__(self, study: Study, results: Path, uri: str | None = None):
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._study = study
         self._client = MlflowClient(uri or default_uri(results))
         if uri is None:
@@ -232,7 +234,8 @@ def serve(results: Path, study: str, port: int, console: Console) -> None:
     database = results / ".mlflow" / "mlflow.db"
     if not database.exists():
         raise UserError(f"Nothing was tracked in {results} yet; run a study first.")
-    console.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)", f"Try: {FILTERS}", sep="\n")
+    console.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)")
+    console.print(f"A filter to try: {FILTERS}")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     subprocess.run([*command, "--backend-store-uri", default_uri(results)], check=False)
 
@@ -242,11 +245,10 @@ def _params(run: PlannedRun) -> dict[str, Any]:
     cell = find(run.cell)
     if run.cell == UNPROCESSED or run.config.model is None:
         return {"placement": "none", "seed": run.seed}
-    axes = {"expert_mode": cell.expert_mode, "routing": cell.routing, "router_scope": cell.router_scope}
     return {
         "placement": cell.placement_code,
         **{position: position in cell.placement for position in POSITIONS},
-        **{axis: value or "none" for axis, value in axes.items()},
+        **{axis: getattr(cell, axis) or "none" for axis in AXES},
         "seed": run.seed,
         "init_channels": run.config.model.init_channels,
         "train_steps": run.config.train.steps,
@@ -257,9 +259,10 @@ def _params(run: PlannedRun) -> dict[str, Any]:
 def _final(run: PlannedRun, record: dict[str, Any]) -> dict[str, float]:
     """Mean scores over the distorted conditions and within each condition, and what a run cost."""
     scores = pd.read_parquet(run.folder.file("utterances.parquet"))
-    scores = scores[scores["counterfactual"] == "learned"]
+    scores = scores.loc[scores["counterfactual"] == "learned"]
     columns = list(FINAL_METRICS)
-    values = dict(scores[scores["condition"].isin(DISTORTED)][columns].astype(float).mean())
+    distorted = scores.loc[scores["condition"].isin(DISTORTED)]
+    values: dict[str, float] = distorted[columns].astype(float).mean().to_dict()
     for condition, part in scores.groupby("condition"):
         means = part[columns].astype(float).mean()
         values |= {f"{metric}_{condition}": mean for metric, mean in means.items()}
@@ -267,7 +270,7 @@ def _final(run: PlannedRun, record: dict[str, Any]) -> dict[str, float]:
     if len(routing):
         known = routing.dropna(subset=["true_class"])
         values["test_routing_accuracy"] = float(
-            (known["predicted_class"] == known["true_class"]).mean()
+            np.mean(known["predicted_class"] == known["true_class"])
         )
     cost = {key: record.get(key) for key in ("params", "macs", "train_s", "inference_rtf")}
     values |= {key: value for key, value in cost.items() if value is not None}

@@ -21,8 +21,7 @@ class Job:
         cell: Cell code, for the record only.
         config: The run.
         seed: Its seed.
-        data: Corpus specification, already prepared under `cache_dir`.
-        cache_dir: Where prepared corpora are.
+        corpus_folder: The prepared corpus.
         git_commit: The code that runs, for the record.
         runner: Host and process of the runner; a run ends with it.
         device: "cpu" or "cuda".
@@ -35,8 +34,7 @@ class Job:
     cell: str
     config: RunConfig
     seed: int
-    data: str
-    cache_dir: Path
+    corpus_folder: Path
     git_commit: str
     runner: tuple[str, int]
     device: str = "cpu"
@@ -65,15 +63,15 @@ def _execute(job: Job) -> None:
     import torch
 
     from smoe.checkpoint import save_checkpoint, write_atomic
-    from smoe.corpora import open_corpus
+    from smoe.corpora.pool import load
     from smoe.corpora.test_set import test_set
     from smoe.evaluate import evaluate, evaluate_unprocessed
 
     torch.set_num_threads(job.threads)
     config = job.config
-    corpus = open_corpus(job.data, job.cache_dir)
-    if corpus.data_hash != config.data_hash:
-        raise RuntimeError(f"the corpus {job.data} changed while the study ran; start it again")
+    corpus = load(job.corpus_folder, job.corpus_folder.name)
+    if corpus is None or corpus.data_hash != config.data_hash:
+        raise RuntimeError(f"the prepared corpus {job.corpus_folder} was changed or damaged")
     resolved = {"cell": job.cell, "seed": job.seed, **config.model_dump(mode="json")}
     write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
     history, train_s, counts = [], None, None

@@ -3,7 +3,7 @@
 Everything here is a linear combination of cell means, written as a contrast over the cells. The
 cells are indexed by their levels read as bits, first factor most significant: cell 0b10100 has
 factors 0 and 2 on. Applied to scores seed by seed and utterance by utterance, a contrast keeps the
-pairing, and `statistics.mean_interval` gives its interval.
+pairing.
 """
 
 from itertools import combinations
@@ -54,8 +54,3 @@ def shapley_values(n_factors: int) -> Array:
         ]
     )
     return (weight[others] * (2 * on - 1)).T
-
-
-def apply(contrasts: Array, scores: Array) -> Array:
-    """Contrast scores [n, S, U] from cell scores [2**k, S, U]."""
-    return np.tensordot(contrasts, scores, axes=1)

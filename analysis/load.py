@@ -1,10 +1,6 @@
-"""A study's stored results, checked: the only thing that the reports know.
-
-Scores become arrays over [counterfactual, run, utterance], NaN where a value is missing.
-"""
+"""Reading a bundle: every file and column checked before anything is reported."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from analysis import vocabulary as words
-from analysis.samples import Sample
+from analysis.bundle import Bundle
 
 SCHEMA_VERSION = 1
 COLUMNS = {
@@ -41,80 +37,6 @@ class BundleError(Exception):
     """A results folder that cannot be reported: one sentence with the file and the remedy."""
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """One study's results.
-
-    Attributes:
-        folder: Where they were read from.
-        study: Contents of `study.json`.
-        runs: One row per finished run, in the order of cells and seeds.
-        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`.
-        scores: Metric to [counterfactual, run, utterance]; NaN is missing.
-        errors: One row per score that failed: `run, utterance, counterfactual, error`.
-        routing: As stored, with `run` and `position` (row numbers of the two frames above).
-        history: As stored.
-        examples: Spectrograms of the example triplet; empty if none were stored.
-    """
-
-    folder: Path
-    study: dict
-    runs: pd.DataFrame
-    utterances: pd.DataFrame
-    scores: dict[str, np.ndarray]
-    errors: pd.DataFrame
-    routing: pd.DataFrame
-    history: pd.DataFrame
-    examples: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        """Name of the study."""
-        return self.study["study"]["name"]
-
-    @property
-    def planned(self) -> list[str]:
-        """Cells that the study plans, without the unprocessed input."""
-        return [c for c in self.study["study"]["cells"] if c != words.UNPROCESSED]
-
-    @property
-    def seeds(self) -> list[int]:
-        """Seeds that the study plans."""
-        return self.study["study"]["seeds"]
-
-    def cells(self) -> list[str]:
-        """Cells with at least one finished run, without the unprocessed input."""
-        return [c for c in self.runs["cell"].unique() if c != words.UNPROCESSED]
-
-    def cell_row(self, cell: str) -> pd.Series:
-        """What all runs of a cell have in common (the row of its first run)."""
-        return self.runs[self.runs["cell"] == cell].iloc[0]
-
-    def has(self, cell: str) -> bool:
-        """Whether a cell has finished runs."""
-        return bool((self.runs["cell"] == cell).any())
-
-    def missing_seeds(self, cell: str) -> list[int]:
-        """Planned seeds of a planned cell that have no finished run."""
-        done = set(self.runs.loc[self.runs["cell"] == cell, "seed"])
-        return [seed for seed in self.seeds if seed not in done]
-
-    def in_conditions(self, conditions: tuple[str, ...]) -> np.ndarray:
-        """Mask over the test utterances, [U]."""
-        return self.utterances["condition"].isin(conditions).to_numpy()
-
-    def sample(self, cell: str, metric: str, counterfactual: str = "learned") -> Sample:
-        """Scores of a cell over its seeds and all test utterances."""
-        rows = np.flatnonzero(self.runs["cell"] == cell)
-        index = words.COUNTERFACTUALS.index(counterfactual)
-        return Sample(
-            scores=self.scores[metric][index][rows],
-            seeds=tuple(self.runs["seed"].iloc[rows]),
-            strata=self.utterances["stratum"].to_numpy(),
-            any_seed=cell == words.UNPROCESSED,
-        )
-
-
 def load_bundle(folder: Path) -> Bundle:
     """Read and check a bundle.
 
@@ -129,7 +51,7 @@ def load_bundle(folder: Path) -> Bundle:
     utterances = _utterance_table(table, folder / "utterances.parquet")
     columns = pd.Index(utterances["utterance"]).get_indexer(table["utterance"].cat.categories)
     utterance_rows = columns[table["utterance"].cat.codes]
-    scores = _score_arrays(table, run_rows, utterance_rows, runs, utterances, folder)
+    scores = _score_arrays(table, folder / "utterances.parquet", run_rows, utterance_rows, runs)
     failed = (table["error"].astype(str) != "").to_numpy() & table["error"].notna().to_numpy()
     errors = pd.DataFrame(
         {
@@ -254,13 +176,12 @@ def _utterance_table(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _score_arrays(
-    table: pd.DataFrame, run_rows: np.ndarray, utterance_rows: np.ndarray,
-    runs: pd.DataFrame, utterances: pd.DataFrame, folder: Path,
+    table: pd.DataFrame, path: Path, run_rows: np.ndarray, utterance_rows: np.ndarray,
+    runs: pd.DataFrame,
 ) -> dict[str, np.ndarray]:  # fmt: skip
-    path = folder / "utterances.parquet"
     known = pd.Series(words.COUNTERFACTUALS, name="counterfactual")
     kinds = _rows_of(table["counterfactual"], known, path)
-    shape = (len(known), len(runs), len(utterances))
+    shape = (len(known), len(runs), int(utterance_rows.max()) + 1)
     flat = np.ravel_multi_index((kinds, run_rows, utterance_rows), shape)
     if len(np.unique(flat)) < len(flat):
         raise BundleError(f"{path} scores an utterance of a run twice: rebuild the bundle.")

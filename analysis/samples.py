@@ -3,7 +3,8 @@
 Nothing is imputed: an utterance that lacks a value for any seed involved leaves the comparison.
 """
 
-from dataclasses import dataclass, replace
+from collections import Counter
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -19,12 +20,14 @@ class Sample:
         seeds: The seed of each row.
         strata: Condition index of each utterance, [U].
         any_seed: The scores depend on no seed (unprocessed input) and pair with every one.
+        weights: Cell to its weight in these scores: 1 for a cell itself, 1 and -1 in a difference.
     """
 
     scores: np.ndarray
     seeds: tuple[int, ...]
     strata: np.ndarray
     any_seed: bool = False
+    weights: dict[str, float] = field(default_factory=dict)
 
     def restrict(self, mask: np.ndarray) -> "Sample":
         """Only the utterances in the mask, [U]; the others become missing."""
@@ -32,7 +35,9 @@ class Sample:
 
     def complete(self) -> np.ndarray:
         """Mask of the utterances that have a value for every seed, [U]."""
-        return ~np.isnan(self.scores).any(axis=0) & bool(len(self.seeds))
+        return np.isfinite(self.scores).all(axis=0) & np.full(
+            self.scores.shape[1], bool(self.seeds)
+        )
 
     @property
     def n_utterances(self) -> int:
@@ -76,7 +81,11 @@ def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
 def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
     """Weighted sum of paired cells, seed by seed and utterance by utterance."""
     scores, seeds = align(samples)
-    return Sample(np.tensordot(weights, scores, axes=1), seeds, samples[0].strata)
+    cells: Counter[str] = Counter()
+    for sample, weight in zip(samples, weights, strict=True):
+        cells.update({cell: weight * w for cell, w in sample.weights.items()})
+    combined = np.tensordot(weights, scores, axes=1)
+    return Sample(combined, seeds, samples[0].strata, weights=dict(cells))
 
 
 def difference(first: Sample, second: Sample) -> Sample:

@@ -4,11 +4,12 @@ Model behind all of them: ``score[s, u] = mean + seed[s] + utterance[u] + rest[s
 for trainings that could have been run, utterances for recordings that could have been tested; both
 are random, and a difference counts only if it would survive other seeds and other utterances.
 
-Why not the plain percentile bootstrap: with three seeds its 95 % interval covers about 80 % when
-training noise dominates (three points cannot show a tail), and resampling both factors counts the
-`rest` three times (Owen 2007, "The pigeonhole bootstrap"). Here its variance is corrected for both
-and used with a t quantile. For means and differences that variance has a closed form, which is the
-bootstrap with infinitely many resamples; other statistics resample.
+Why not the plain percentile bootstrap: with three seeds its 95 % interval covers 75 % where
+training noise dominates (it cannot leave the range of the three), and resampling both factors
+counts the `rest` three times (Owen 2007, "The pigeonhole bootstrap"). Here its variance is
+corrected for both and used with a t quantile: simulated coverage is 93 to 97 % from three seeds on,
+with two it can fall to 88 %. For means and differences that variance has a closed form, which is
+the bootstrap with infinitely many resamples; other statistics resample.
 
 Axes: S seeds, U utterances, C cells, N resamples, K strata. Strata (the conditions of the test set)
 have fixed sizes: utterances are exchanged only within one.
@@ -44,7 +45,15 @@ class Interval:
         return (self.high - self.low) / 2
 
 
-def mean_interval(scores: Array, strata: Array | None = None, level: float = 0.95) -> Interval:
+_Component = tuple[Array | float, float]  # variance that it adds to the mean, its df
+
+
+def mean_interval(
+    scores: Array,
+    strata: Array | None = None,
+    level: float = 0.95,
+    seed_component: _Component | None = None,
+) -> Interval:
     """Mean over seeds and utterances with its crossed interval, in closed form.
 
     Equals the corrected crossed bootstrap (`bootstrap_interval`) with infinitely many resamples.
@@ -56,9 +65,13 @@ def mean_interval(scores: Array, strata: Array | None = None, level: float = 0.9
         scores: [..., S, U], finite.
         strata: Stratum of each utterance, [U] integers; None for a single one.
         level: Coverage.
+        seed_component: Variance that the seeds add to the mean and its degrees of freedom, where
+            more is known than these scores show (see `seed_noise`).
     """
     means = scores.mean(axis=(-2, -1))
     seeds, utterances, rest = _mean_variances(scores, _indicator(strata, scores.shape[-1]))
+    if seed_component is not None:
+        seeds = seed_component
     return _interval(means, seeds, utterances, rest, level)
 
 
@@ -69,9 +82,6 @@ def _indicator(strata: Array | None, n_utterances: int) -> Array:
         if sizes.min() >= 2:
             return np.eye(len(sizes))[codes]
     return np.ones((n_utterances, 1))
-
-
-_Component = tuple[Array, float]  # variance that it adds to the mean, its degrees of freedom
 
 
 def _mean_variances(scores: Array, member: Array) -> tuple[_Component, _Component, _Component]:
@@ -159,7 +169,7 @@ def bootstrap_means(
         by_seed = by_seed.reshape(n, n_cells, n_seeds)
         counts = np.ones((n, n_seeds))
         if "seeds" in factors:
-            counts = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), n).astype(float)
+            counts = _draw_counts(n_seeds, n, rng)
         means[start : start + n] = np.einsum("ncs,ns->nc", by_seed, counts) / n_seeds
     return means
 
@@ -168,9 +178,14 @@ def _utterance_counts(member: Array, n: int, rng: np.random.Generator) -> Array:
     """How often each utterance is drawn in each of n resamples, [n, U]."""
     counts = np.empty((n, len(member)))
     for stratum in member.T.astype(bool):
-        size = int(stratum.sum())
-        counts[:, stratum] = rng.multinomial(size, np.full(size, 1 / size), n)
+        counts[:, stratum] = _draw_counts(int(stratum.sum()), n, rng)
     return counts
+
+
+def _draw_counts(size: int, n: int, rng: np.random.Generator) -> Array:
+    """How often each of `size` is drawn in `size` draws with replacement, n times: [n, size]."""
+    draws = rng.integers(0, size, (n, size)) + size * np.arange(n)[:, None]
+    return np.bincount(draws.ravel(), minlength=n * size).reshape(n, size).astype(float)
 
 
 def bootstrap_interval(
@@ -179,9 +194,8 @@ def bootstrap_interval(
     n_resamples: int,
     rng: np.random.Generator,
     strata: Array | None = None,
-    level: float = 0.95,
 ) -> Interval:
-    """Crossed interval of any statistic of cell means, by resampling.
+    """95 % crossed interval of any statistic of cell means, by resampling.
 
     Three times N resamples: seeds alone, utterances alone, both (see `bootstrap_means`). Their
     variances, freed of the bootstrap's small-sample bias, give the three components of
@@ -193,7 +207,6 @@ def bootstrap_interval(
         n_resamples: N.
         rng: Source of the resamples.
         strata: Stratum of each utterance, [U].
-        level: Coverage.
     """
     n_seeds, n_utterances = scores.shape[-2:]
     n_strata = _indicator(strata, n_utterances).shape[1]
@@ -214,5 +227,5 @@ def bootstrap_interval(
         rest = np.maximum(spread("seeds", "utterances") - shrunk, 0) * factor
     return _interval(
         estimate, (seeds, df_seeds), (utterances, df_utterances),
-        (rest, df_seeds * df_utterances), level,
+        (rest, df_seeds * df_utterances), 0.95,
     )  # fmt: skip

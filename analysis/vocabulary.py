@@ -92,6 +92,17 @@ def cell_name(cell: str) -> str:
     return f"S-MoE {placement}, {', '.join(axes).replace('per_layer', 'per layer')}"
 
 
+def short_name(cell: str) -> str:
+    """A cell in a few words, the reference axes left unsaid."""
+    short = {
+        "dense-params": "Dense, equal parameters",
+        "dense-macs": "Dense, equal MACs",
+        "uniform": "experts averaged",
+        "shuffled-labels": "shuffled labels",
+    }
+    return short.get(cell, cell_name(cell).replace(", multi, supervised, global", ""))
+
+
 def cell_order(cell: str) -> tuple:
     """Sort key: input, dense networks, S-MoE by placement and axes, controls of the routing."""
     fixed = (UNPROCESSED, DENSE, *DENSE_CONTROLS)

@@ -1,4 +1,4 @@
-"""The shape of the network as data: what is built (`unet`, `experts`, `router`) and what is counted.
+"""The shape of the network as data, for what is built (`unet`, `experts`) and what is counted.
 
 Needs no torch, so that a plan of thousands of cells is made in moments.
 """

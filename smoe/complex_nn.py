@@ -15,15 +15,18 @@ from torch import Tensor, nn
 def stack(z: Tensor) -> Tensor:
     """Complex [B, C, F, T] to stacked real [B, 2C, F, T], channels last in memory.
 
-    That layout spares the convolutions of CPU and GPU a reordering at every layer.
+    That layout spares the convolutions of CPU and GPU a reordering at every layer. For one channel
+    it is the layout of the complex numbers themselves: nothing is copied.
     """
-    return torch.cat([z.real, z.imag], dim=1).contiguous(memory_format=torch.channels_last)
+    parts = torch.view_as_real(z).permute(0, 4, 1, 2, 3).flatten(1, 2)
+    return parts.contiguous(memory_format=torch.channels_last)
 
 
 def unstack(x: Tensor) -> Tensor:
     """Stacked real [B, 2C, F, T] to complex [B, C, F, T], in float32 or float64."""
-    real, imag = (x if x.dtype == torch.float64 else x.float()).chunk(2, dim=1)
-    return torch.complex(real, imag)
+    x = x if x.dtype == torch.float64 else x.float()
+    parts = x.unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1)  # [B, C, F, T, 2]
+    return torch.view_as_complex(parts.contiguous())
 
 
 class ComplexConv2d(nn.Module):

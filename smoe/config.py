@@ -34,13 +34,13 @@ class ModelConfig(Settings):
     `level_channels` replaces the doubling rule and exists for cost-matched dense controls.
     """
 
-    init_channels: int = Field(45, ge=1)
-    n_layers: int = Field(5, ge=3, le=8)
+    init_channels: int = Field(default=45, ge=1)
+    n_layers: int = Field(default=5, ge=3, le=8)
     level_channels: tuple[int, ...] | None = None
     smoe_layer_positions: tuple[Position, ...] = POSITIONS
-    n_experts: int = Field(2, ge=1, le=6)
+    n_experts: int = Field(default=2, ge=1, le=6)
     enable_multi_expert: bool = True
-    expert_hidden_multiplier: float = Field(1.0, gt=0)
+    expert_hidden_multiplier: float = Field(default=1.0, gt=0)
     routing: Literal["supervised", "implicit", "uniform"] = "supervised"
     router_scope: Literal["global", "per_layer"] = "global"
     both_mapping: Literal["paper", "normalized"] = "paper"
@@ -90,14 +90,14 @@ class LossConfig(Settings):
     """Training objective; weights are relative to the first term."""
 
     kind: Literal["wsdr_stft", "wsdr", "si_sdr"] = "wsdr_stft"
-    stft_weight: float = Field(3.0, ge=0)
-    routing_loss_weight: float = Field(0.1, ge=0)
+    stft_weight: float = Field(default=3.0, ge=0)
+    routing_loss_weight: float = Field(default=0.1, ge=0)
 
 
 class MixConfig(Settings):
     """How training mixtures are drawn: crop length, SNR and level ranges; labels are uniform."""
 
-    crop_s: float = Field(3.0, ge=0.5)
+    crop_s: float = Field(default=3.0, ge=0.5)
     snr_db_min: float = -5.0
     snr_db_max: float = 15.0
     level_dbfs_min: float = -35.0
@@ -113,13 +113,13 @@ class MixConfig(Settings):
 class TrainConfig(Settings):
     """Optimisation: a fixed number of steps, the last weights are evaluated (no selection)."""
 
-    steps: int = Field(2000, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_steps: int = Field(50, ge=0)
-    final_lr_fraction: float = Field(0.05, ge=0, le=1)
-    weight_decay: float = Field(0.0, ge=0)
-    grad_clip_norm: float = Field(5.0, gt=0)
+    steps: int = Field(default=2000, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    warmup_steps: int = Field(default=50, ge=0)
+    final_lr_fraction: float = Field(default=0.05, ge=0, le=1)
+    weight_decay: float = Field(default=0.0, ge=0)
+    grad_clip_norm: float = Field(default=5.0, gt=0)
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     shuffle_labels: bool = False
 
@@ -133,11 +133,11 @@ class TestSetConfig(Settings):
     """
 
     seed: int = 0
-    crop_s: float = Field(3.0, ge=1.0)
+    crop_s: float = Field(default=3.0, ge=1.0)
     snrs_db: tuple[float, ...] = (-5.0, 0.0, 5.0, 10.0, 15.0)
-    per_snr: int = Field(20, ge=1)
-    clean: int = Field(20, ge=0)
-    counterfactual_per_condition: int = Field(100, ge=0)
+    per_snr: int = Field(default=20, ge=1)
+    clean: int = Field(default=20, ge=0)
+    counterfactual_per_condition: int = Field(default=100, ge=0)
 
 
 class RunConfig(Settings):

@@ -15,7 +15,6 @@ from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.test_set import TestSet
 from smoe.counterfactuals import Counterfactual, applicable, intervention
 from smoe.metrics import score
-from smoe.router import RoutingDecision
 from smoe.unet import SpeechEnhancer
 
 BATCH_SIZE = 8
@@ -105,9 +104,7 @@ def _enhance(
 
 def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[int]) -> list[Row]:
     single = "logits" in routing_decision
-    layers: dict[str, RoutingDecision] = (
-        {"global": routing_decision} if single else routing_decision
-    )  # type: ignore[assignment]
+    layers = {"global": routing_decision} if single else routing_decision
     rows = []
     for layer, decision in layers.items():
         weights, confidence = decision["expert_weights"].cpu(), decision["confidence"].cpu()
@@ -129,7 +126,7 @@ def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[in
 
 
 def _score(jobs: list[tuple[TestSet, int, str, Tensor]], score_jobs: int) -> list[Row]:
-    scored = joblib.Parallel(n_jobs=score_jobs)(
+    scored: Any = joblib.Parallel(n_jobs=score_jobs)(
         joblib.delayed(score)(
             reference=test.mixture.clean[row].cpu().numpy(), estimate=estimate.cpu().numpy()
         )

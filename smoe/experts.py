@@ -24,7 +24,7 @@ class DistortionSpecificExpert(nn.Sequential):
         channels = input_dim
         for k in expert_kernels(kind, layer_position):
             same = (k[0] // 2, k[1] // 2)
-            layers += [ComplexConv2d(channels, hidden, k, padding=same), CReLU()]
+            layers += [ComplexConv2d(channels, hidden, k, padding=same), CReLU(inplace=True)]
             channels = hidden
         super().__init__(*layers, ComplexConv2d(hidden, input_dim, (1, 1)))
 
@@ -60,11 +60,22 @@ class SMoELayer(nn.Module):
         for index, expert in enumerate(self.experts):
             gate = gates[:, index]
             if gate.requires_grad:  # a gate of zero still has a gradient: every sample is needed
-                output = output + gate * expert(x)
+                output = torch.addcmul(output, gate, expert(x))
                 continue
             rows = gate.flatten().nonzero().flatten()
             if len(rows) == len(x):
-                output = output + gate * expert(x)
+                output = torch.addcmul(output, gate, expert(x))
             elif len(rows):  # the expert sees only the samples that give it weight
-                output = output.index_add(0, rows, (gate[rows] * expert(x[rows])).to(x.dtype))
+                output = _add_rows(output, rows, gate[rows] * expert(_take_rows(x, rows)))
         return output
+
+
+def _take_rows(x: Tensor, rows: Tensor) -> Tensor:
+    """Samples `rows` of [B, C, F, T]; indexing the permuted view keeps the layout channels last."""
+    return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
+
+
+def _add_rows(x: Tensor, rows: Tensor, y: Tensor) -> Tensor:
+    """`x` [B, C, F, T] with `y` [rows, C, F, T] added to its samples `rows`."""
+    y = y.to(x.dtype).permute(0, 2, 3, 1)
+    return x.permute(0, 2, 3, 1).index_add(0, rows, y).permute(0, 3, 1, 2)

@@ -30,15 +30,18 @@ def initialise(network: nn.Module, seed: int) -> None:
             if isinstance(module, ComplexConv2d):
                 fan_in = math.prod(module.weight.shape[2:])
                 _draw(module.weight, math.sqrt(1 / fan_in), seed, name)
-                if name.endswith(MASK_LAYER):
-                    module.weight.mul_(MASK_VARIATION)
-                    torch.nn.init.ones_(module.bias[:1])
             elif isinstance(module, ComplexUpsample2d):  # each output sees one input position
                 _draw(module.weight, math.sqrt(1 / module.weight.shape[1]), seed, name)
             elif isinstance(module, nn.Conv2d | nn.Linear):
                 fan_in = math.prod(module.weight.shape[1:])
                 _draw(module.weight, math.sqrt(2 / fan_in), seed, name)
-                torch.nn.init.zeros_(module.bias)
+            bias = getattr(module, "bias", None)
+            if isinstance(bias, nn.Parameter):
+                bias.zero_()
+            if isinstance(module, ComplexConv2d) and name.endswith(MASK_LAYER):
+                module.weight.mul_(MASK_VARIATION)
+                assert module.bias is not None
+                module.bias.copy_(torch.tensor([1.0, 0.0]))  # 1 + 0i
 
 
 def _draw(parameter: torch.Tensor, deviation: float, seed: int, name: str) -> None:

@@ -79,7 +79,7 @@ class SMoEEnhancedUNet(nn.Module):
         self.bottleneck = nn.Sequential(
             ComplexConv2d(down[-1], down[-1], (3, 3), padding=(1, 1), bias=False),
             ComponentBatchNorm2d(down[-1]),
-            CReLU(),
+            CReLU(inplace=True),
         )
         self.decoder = nn.ModuleList(
             DecoderBlock(i, s, o)
@@ -129,8 +129,10 @@ class SMoEEnhancedUNet(nn.Module):
                 return features
             weights = self._weights(position, features, distortion_labels, decisions)
             weights = weights if intervention is None else intervention(weights)
-            usage[position] = self.smoe[position].gates(weights).detach().float().mean(dim=0)
-            return self.smoe[position](features, weights)
+            layer = self.smoe[position]
+            assert isinstance(layer, SMoELayer)
+            usage[position] = layer.gates(weights).detach().float().mean(dim=0)
+            return layer(features, weights)
 
         stacked = stack(x)
         if self.global_router is not None:

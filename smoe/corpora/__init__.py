@@ -3,7 +3,9 @@
 import difflib
 import hashlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 from smoe.corpora.pool import Corpus, Pool, Recording, Refused, load, save
@@ -12,26 +14,35 @@ from smoe.errors import UserError
 __all__ = ["Corpus", "Pool", "open_corpus"]
 
 Progress = Callable[[str, int, int], None]
+NAMED_ROOTS = (
+    "folders", "librispeech", "vctk", "voicebank-demand", "demand", "wham", "musan", "esc50",
+    "rirs-noises", "but-reverbdb", "mit",
+)  # fmt: skip
+KNOWN = ("synthetic", "synthetic:tiny", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
 
 def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) -> Corpus:
     """Prepare a corpus, or reuse what an earlier call has prepared.
 
     Args:
-        spec: "synthetic", "synthetic:tiny", or a folder (also "folders:PATH").
+        spec: "synthetic", "synthetic:tiny", a folder (also "folders:PATH"), or public corpora
+            joined by "+" such as "librispeech:ROOT+demand:ROOT+mit:ROOT" (see `public`).
         cache_dir: Where prepared corpora are kept, one folder per content.
         progress: Called with what is being done, how much is done, and of how much.
 
     Raises:
-        UserError: Unknown corpus, or files that make no corpus; says what to do.
+        UserError: Unknown corpus, files that make no corpus, or two splits that share a speaker, a
+            room or a recording; says what to do.
     """
-    prepare, content = _resolve(spec, progress or _silent)
+    content, prepare = _resolve(spec, progress or _silent)
     folder = Path(cache_dir).expanduser() / hashlib.sha256(content.encode()).hexdigest()[:24]
     corpus = load(folder, spec)
     if corpus is None:
-        recordings, notes, refused = prepare()
+        from smoe.corpora.leakage import guarded
+
+        shutil.rmtree(folder, ignore_errors=True)  # there is none, or a damaged one
         try:
-            save(folder, recordings, notes, refused)
+            save(folder, guarded(prepare()))
         except OSError as error:
             raise UserError(
                 f"The corpus could not be written to {cache_dir} ({error.strerror}); "
@@ -43,36 +54,56 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
     return corpus
 
 
-Prepared = tuple[list[Recording], list[str], list[Refused]]
+Prepare = Callable[[], Iterator[Recording | Refused]]
 
 
-def _resolve(spec: str, progress: Progress) -> tuple[Callable[[], Prepared], str]:
-    """How to prepare a corpus, and the text that identifies its content."""
+def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
+    """What identifies a corpus's content, and how to prepare it."""
     kind, _, rest = spec.partition(":")
-    if kind == "synthetic":
-        return _synthetic(rest, spec, progress)
-    raise UserError(_unknown(spec))
+    if kind == "synthetic" and rest in ("", "tiny"):
+        return _synthetic(rest, progress)
+    if Path(spec).expanduser().is_dir():
+        return _folders(f"folders:{spec}", progress)
+    if rest and ("+" in spec or kind in NAMED_ROOTS):
+        return _folders(spec, progress)
+    nearest = difflib.get_close_matches(spec, KNOWN, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(KNOWN)}."
+    raise UserError(f"There is no corpus and no folder named {spec}; {hint}")
 
 
-def _synthetic(size_name: str, spec: str, progress: Progress) -> tuple[Callable[[], Prepared], str]:
-    from smoe.corpora import synthetic
+def _synthetic(size_name: str, progress: Progress) -> tuple[str, Prepare]:
+    def prepare() -> Iterator[Recording | Refused]:
+        from smoe.corpora import synthetic
 
-    sizes = {"": synthetic.FULL, "tiny": synthetic.TINY}
-    if size_name not in sizes:
-        raise UserError(_unknown(spec))
-    size = sizes[size_name]
-    jobs = len(os.sched_getaffinity(0))
-    return (
-        lambda: (synthetic.recordings(size, jobs, progress), [], []),
-        f"synthetic {size} {synthetic.recipe()}",
-    )
+        size = synthetic.TINY if size_name == "tiny" else synthetic.FULL
+        return synthetic.recordings(size, _cores(), progress)
+
+    sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak")
+    return f"synthetic {size_name} {_made_by(sources)}", prepare
 
 
-def _unknown(spec: str) -> str:
-    known = ["synthetic", "synthetic:tiny", "folders"]
-    nearest = difflib.get_close_matches(spec, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(known)}"
-    return f"There is no corpus and no folder named {spec}; {hint}"
+def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
+    from smoe.corpora import folders, public
+
+    kind, _, root = spec.partition(":")
+    alone = kind == "folders" and "+" not in spec
+    found = folders.sources(Path(root).expanduser()) if alone else public.joined(spec)
+    content = folders.content_hash(found) + _made_by(("folders", "public", "audio", "acoustics"))
+    return content, lambda: folders.recordings(found, _cores(), progress)
+
+
+def _made_by(sources: tuple[str, ...]) -> str:
+    """The code and the libraries that make a corpus: when they change, it is prepared anew."""
+    libraries = [
+        f"{name} {version(name)}"
+        for name in ("espeakng-loader", "pyroomacoustics", "soundfile", "numpy", "scipy")
+    ]
+    texts = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in sources]
+    return hashlib.sha256("".join(libraries + texts).encode()).hexdigest()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

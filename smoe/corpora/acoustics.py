@@ -18,33 +18,29 @@ def onset_sample(rir: np.ndarray) -> int:
 
 
 def rt60_s(rir: np.ndarray, sample_rate: int = SAMPLE_RATE) -> float:
-    """Reverberation time in s from Schroeder's backward integration (ISO 3382-1).
+    """Reverberation time in s, as T20 of Schroeder's backward integration (ISO 3382-1).
 
-    A line is fitted to the decay from -5 to -35 dB (T30) and extrapolated to -60 dB; where the
-    response does not decay that far, from -5 to -25 dB (T20).
+    A line is fitted to the decay from -5 to -25 dB and extrapolated to -60 dB; deeper down, the
+    noise floor or the cut-off tail of a recorded response would bend it.
 
     Args:
         rir: Impulse response, [samples].
         sample_rate: In Hz.
 
     Returns:
-        Seconds, or NaN where the decay is under 25 dB or too short to fit a line.
+        Seconds, or NaN where the response ends before it has decayed by 25 dB.
     """
     energy = np.cumsum(np.asarray(rir, dtype=np.float64)[::-1] ** 2)[::-1]
     if energy[0] <= 0:
         return float("nan")
     decay_db = 10 * np.log10(np.maximum(energy / energy[0], 1e-12))
-    end_db = -35.0 if decay_db[-_tail(len(rir))] < -45 else -25.0
-    fitted = np.flatnonzero((decay_db <= -5) & (decay_db >= end_db))
-    if len(fitted) < 16 or decay_db.min() > end_db:
+    fitted = np.flatnonzero((decay_db <= -5) & (decay_db >= -25))
+    # A response cut off before it has decayed drops through the last decibels within its last bit.
+    decayed = fitted[-1] < 0.98 * len(rir) if len(fitted) >= 16 else False
+    if not decayed:
         return float("nan")
     slope = np.polyfit(fitted / sample_rate, decay_db[fitted], 1)[0]
-    return float(-60 / slope) if slope < 0 else float("nan")
-
-
-def _tail(samples: int) -> int:
-    """Length of the last twentieth, in which a cut-off response shows as a sudden drop."""
-    return max(samples // 20, 1)
+    return float(-60 / slope)
 
 
 def drr_db(rir: np.ndarray, onset: int = 0, sample_rate: int = SAMPLE_RATE) -> float:

@@ -4,14 +4,17 @@ A pool lays all recordings of one kind and split end to end in one memory-mapped
 recordings of one group (speaker, noise type, room) stand next to each other.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -33,6 +36,7 @@ class Recording:
         rt60_s: Reverberation time in s (NaN unless an impulse response).
         drr_db: Direct-to-reverberant ratio in dB (NaN unless an impulse response).
         clipped: Share of samples at full scale in the source file.
+        notes: What was done to it, e.g. "resampled from 44100 Hz".
     """
 
     name: str
@@ -43,6 +47,15 @@ class Recording:
     rt60_s: float = float("nan")
     drr_db: float = float("nan")
     clipped: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -71,18 +84,10 @@ class Pool:
     clipped: np.ndarray
     hashes: list[str]
 
-    def item(self, index: int) -> np.ndarray:
+    def item(self, index: int | np.integer) -> np.ndarray:
         """Samples of one recording, float32 [samples]."""
         start = self.starts[index]
         return self.audio[start : start + self.lengths[index]]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """A file that was left out, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Corpus:
         name: What the user asked for, e.g. "synthetic".
         data_hash: Hex sha256 over name, kind, group, split and content of every recording; part of
             every run's identity.
+        folder: The cache folder, from which another process loads the very same corpus.
         pools: By kind and split; a split without recordings has no entry.
         notes: What was done to the files, e.g. how many were resampled.
         refused: Files left out, with the reason.
@@ -100,6 +106,7 @@ class Corpus:
 
     name: str
     data_hash: str
+    folder: Path
     pools: dict[tuple[str, str], Pool]
     notes: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -117,10 +124,13 @@ def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def save(
-    folder: Path, recordings: Iterable[Recording], notes: Sequence[str], refused: Sequence[Refused]
-) -> None:
+def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
     """Write a cache folder as a whole: under a temporary name, flushed, then renamed.
+
+    Args:
+        folder: The cache folder.
+        recordings: In a reproducible order, which becomes the order within each pool; may be a
+            generator, so that a corpus need not fit in memory.
 
     Raises:
         OSError: The disk is full or the folder not writable; nothing is left behind.
@@ -128,53 +138,58 @@ def save(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
     try:
-        index = {"pools": _write_pools(temporary, list(recordings))}
-        index["notes"] = list(notes)
-        index["refused"] = [asdict(each) for each in refused]
-        text = json.dumps(index)
-        _write(temporary / "index.json", text.encode())
-        _write(temporary / "index.sha256", f"{FORMAT} {_sha256(text.encode())}".encode())
-        if folder.exists():  # only ever one that `load` has found damaged, or another process's
-            shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
+        index = _write_pools(temporary, recordings)
+        text = json.dumps(index).encode()
+        _write(temporary / "index.json", text)
+        _write(temporary / "index.sha256", f"{FORMAT} {_sha256(text)}".encode())
+        try:
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():  # otherwise another process was first with the same
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_pools(folder: Path, recordings: list[Recording]) -> list[dict]:
-    pools = []
-    for kind in KINDS:
-        for split in SPLITS:
-            members = [r for r in recordings if r.kind == kind and r.split == split]
-            members.sort(key=lambda r: (r.group, r.name))
-            if members:
-                pools.append(_write_pool(folder, kind, split, members))
-    return pools
-
-
-def _write_pool(folder: Path, kind: str, split: str, members: list[Recording]) -> dict:
-    items = []
-    with (folder / f"{kind}-{split}.f32").open("wb") as file:
-        for each in members:
+def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dict:
+    """Write the audio files; return the index without its checksum."""
+    items: dict[tuple[str, str], list[dict]] = {}
+    notes: Counter[str] = Counter()
+    refused = []
+    with contextlib.ExitStack() as stack:
+        files: dict[tuple[str, str], BinaryIO] = {}
+        for each in recordings:
+            if isinstance(each, Refused):
+                refused.append(asdict(each))
+                continue
+            key = (each.kind, each.split)
+            if key not in files:
+                path = folder / f"{each.kind}-{each.split}.f32"
+                files[key] = stack.enter_context(path.open("wb"))
             content = np.ascontiguousarray(each.audio, dtype="<f4").tobytes()
-            file.write(content)
-            items.append(
-                {
-                    "name": each.name,
-                    "group": each.group,
-                    "samples": len(each.audio),
-                    "sha256": _sha256(content),
-                    "rt60_s": _finite_or_none(each.rt60_s),
-                    "drr_db": _finite_or_none(each.drr_db),
-                    "clipped": float(each.clipped),
-                }
-            )
-        file.flush()
-        os.fsync(file.fileno())
-    return {"kind": kind, "split": split, "items": items}
+            files[key].write(content)
+            items.setdefault(key, []).append(_entry(each, content))
+            notes.update(f"{each.kind} {note}" for note in each.notes)
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+    return {
+        "pools": [{"kind": k, "split": s, "items": items[k, s]} for k, s in sorted(items)],
+        "notes": [f"{count} x {note}" for note, count in sorted(notes.items())],
+        "refused": refused,
+    }
+
+
+def _entry(recording: Recording, content: bytes) -> dict:
+    return {
+        "name": recording.name,
+        "group": recording.group,
+        "samples": len(recording.audio),
+        "sha256": _sha256(content),
+        "rt60_s": _finite_or_none(recording.rt60_s),
+        "drr_db": _finite_or_none(recording.drr_db),
+        "clipped": float(recording.clipped),
+    }
 
 
 def load(folder: Path, name: str) -> Corpus | None:
@@ -189,7 +204,7 @@ def load(folder: Path, name: str) -> Corpus | None:
     except (OSError, ValueError):
         return None
     refused = [Refused(**each) for each in index["refused"]]
-    return Corpus(name, manifest_hash(pools), pools, index["notes"], refused)
+    return Corpus(name, manifest_hash(pools), folder, pools, index["notes"], refused)
 
 
 def _open_pool(folder: Path, entry: dict) -> Pool:

@@ -1,6 +1,7 @@
 """Simulated rooms: shoebox image source method with the reverberation time measured afterwards."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pyroomacoustics as pra
@@ -70,19 +71,24 @@ def _response(
     room.add_source(source)
     room.add_microphone(microphone)
     room.compute_rir()
-    rir = np.asarray(room.rir[0][0], dtype=np.float64)
+    rir = np.asarray(cast(list, room.rir)[0][0], dtype=np.float64)
     rir = _without_tail(rir[acoustics.onset_sample(rir) :])
     rir = (np.round(rir / np.abs(rir).max() * 2**23) / 2**23).astype(np.float32)
     return Response(rir, acoustics.rt60_s(rir), acoustics.drr_db(rir))
 
 
 def _positions(size_m: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Source and microphone, [3] each in m: off the walls, 0.4 to 3 m apart, head height."""
+    """Source and microphone, [3] each in m: off the walls, at head height.
+
+    Their distance is uniform from 0.3 to 2.5 m, from well within the room's critical distance to
+    well outside, so that direct-to-reverberant ratios vary.
+    """
+    distance_m = rng.uniform(0.3, 2.5)
+    low = np.array([WALL_MARGIN_M, WALL_MARGIN_M, 1.0])
+    high = np.array([size_m[0] - WALL_MARGIN_M, size_m[1] - WALL_MARGIN_M, 1.9])
     while True:
-        low = np.array([WALL_MARGIN_M, WALL_MARGIN_M, 1.0])
-        high = np.array([size_m[0] - WALL_MARGIN_M, size_m[1] - WALL_MARGIN_M, 1.9])
         source, microphone = rng.uniform(low, high), rng.uniform(low, high)
-        if 0.4 <= np.linalg.norm(source - microphone) <= 3.0:
+        if abs(np.linalg.norm(source - microphone) - distance_m) < 0.1:
             return source, microphone
 
 

@@ -8,11 +8,11 @@ any number of workers. Voices, noise seeds and rooms belong to one split each.
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from math import gcd
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -21,7 +21,6 @@ from scipy import signal
 from smoe.config import SAMPLE_RATE
 from smoe.corpora import noises
 from smoe.corpora.pool import SPLITS, Recording
-from smoe.corpora.rooms import simulate
 from smoe.corpora.sentences import sentence
 from smoe.errors import UserError
 
@@ -31,7 +30,7 @@ SPEECH_RMS = 0.05
 NOISE_RMS = 0.05
 BABBLE_TALKERS = 5
 SENTENCE_S = 6.4  # on average, with the pause after it
-ROOM_SABINE_S = (0.18, 0.78)  # measured, these rooms reverberate 0.2 to 1.2 s
+ROOM_SABINE_S = (0.2, 0.86)  # measured, these rooms reverberate 0.2 to 1.2 s
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ TINY = Size((4, 2, 2), (10.0, 6.0, 10.0), (1, 1, 1), 4.0, (3, 2, 2), 1)
 class Voice:
     """A talker: an espeak-ng voice with its variant, speed and pitch."""
 
+    number: int
     name: str
     language: str
     espeak: str
@@ -92,6 +92,7 @@ def voice(number: int) -> Voice:
     language, espeak_language = LANGUAGES[number % len(LANGUAGES)]
     variant = VARIANTS[number % len(VARIANTS)]
     return Voice(
+        number=number,
         name=f"voice{number:02d}-{espeak_language.split('/')[-1]}-{variant}",
         language=language,
         espeak=f"{espeak_language}+{variant}",
@@ -102,7 +103,7 @@ def voice(number: int) -> Voice:
     )
 
 
-def recordings(size: Size, jobs: int, progress: Progress) -> list[Recording]:
+def recordings(size: Size, jobs: int, progress: Progress) -> Iterator[Recording]:
     """Generate the whole corpus.
 
     Args:
@@ -122,19 +123,10 @@ def recordings(size: Size, jobs: int, progress: Progress) -> list[Recording]:
         for family in noises.FAMILIES
         for split, take in _numbers(size.noises)
     ]
-    made: list[Recording] = []
-    for done, some in enumerate(Parallel(n_jobs=jobs, return_as="generator")(tasks), start=1):
-        made += some
+    making = cast(Iterator[list[Recording]], Parallel(n_jobs=jobs, return_as="generator")(tasks))
+    for done, some in enumerate(making, start=1):
+        yield from some
         progress("synthetic corpus", done, len(tasks))
-    return made
-
-
-def recipe() -> str:
-    """What the audio depends on: this package's generators and the libraries they call."""
-    libraries = ("espeakng-loader", "pyroomacoustics", "numpy", "scipy")
-    sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak")
-    texts = [Path(__file__).with_name(f"{name}.py").read_text() for name in sources]
-    return json.dumps([[name, version(name)] for name in libraries] + texts)
 
 
 def _numbers(per_split: tuple[int, int, int]) -> list[tuple[str, int]]:
@@ -155,7 +147,7 @@ def _speech(size: Size, split: str, number: int) -> list[Recording]:
 
 def _speak(talker: Voice, seconds: float) -> list[np.ndarray]:
     """Sentences of one talker, float64 [samples] each at 16 kHz, in total about `seconds`."""
-    rng = np.random.default_rng((SEED, 2, int(talker.name[5:7])))
+    rng = np.random.default_rng((SEED, 2, talker.number))
     sentences = [sentence(talker.language, rng) for _ in range(max(2, round(seconds / SENTENCE_S)))]
     request = {**vars(talker), "voice": talker.espeak, "sentences": sentences}
     program = [sys.executable, "-P", str(Path(__file__).with_name("espeak.py"))]
@@ -217,6 +209,8 @@ def _noise(size: Size, split: str, family: str, take: int) -> list[Recording]:
 
 
 def _rooms(size: Size, split: str, room: int) -> list[Recording]:
+    from smoe.corpora.rooms import simulate  # pyroomacoustics is slow to import
+
     # Spread evenly within each split, so that every split has dry and reverberant rooms.
     index = room - sum(size.rooms[: SPLITS.index(split)])
     share = (index + 0.5) / size.rooms[SPLITS.index(split)]

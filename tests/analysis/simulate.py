@@ -29,26 +29,14 @@ _BASE = {  # value of the unprocessed input and typical gain of a dense network,
 }
 _GAIN = {"pesq_wb": 0.10, "stoi": 0.04, "estoi": 0.05, "si_sdr_db": 3.0}
 _SCALE = {"pesq_wb": 1.0, "stoi": 0.3, "estoi": 0.4, "si_sdr_db": 20.0}
-_COUNTERFACTUAL = {
-    "oracle": 0.005, "uniform": -0.02, "random": -0.03, "swapped": -0.05,
-    "noise-only": -0.025, "reverb-only": -0.035,
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a simulated study looks like; `effect` is a cell's true PESQ gain over dense."""
-
-    cells: list[str]
-    seeds: tuple[int, ...] = (0, 1, 2)
-    per_condition: int = 30
-    clean: int = 10
-    seed_sd: float = 0.01
-    utterance_sd: float = 0.15
-    rest_sd: float = 0.03
-    counterfactual_per_condition: int = 10
-    effect: Callable[[str], float] = lambda cell: additive_effect(cell)
-    random_state: int = 0
+COUNTERFACTUAL = {  # true change against the learned routing, by condition
+    "oracle": {"noise": 0.005, "reverb": 0.005, "both": 0.005},
+    "uniform": {"noise": -0.02, "reverb": -0.02, "both": -0.02},
+    "random": {"noise": -0.03, "reverb": -0.03, "both": -0.03},
+    "swapped": {"noise": -0.08, "reverb": -0.06, "both": 0.0},
+    "noise-only": {"noise": -0.002, "reverb": -0.05, "both": -0.03},
+    "reverb-only": {"noise": -0.06, "reverb": -0.002, "both": -0.03},
+}
 
 
 POSITION_EFFECTS = (0.005, 0.010, 0.030, 0.015, 0.020)
@@ -64,6 +52,22 @@ def additive_effect(cell: str) -> float:
         gain - 0.01 * (mode == "single") - 0.006 * (routing == "implicit")
         + 0.002 * (scope == "per_layer")
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a simulated study looks like; `effect` is a cell's true PESQ gain over dense."""
+
+    cells: list[str]
+    seeds: tuple[int, ...] = (0, 1, 2)
+    per_condition: int = 30
+    clean: int = 10
+    seed_sd: float = 0.01
+    utterance_sd: float = 0.15
+    rest_sd: float = 0.03
+    counterfactual_per_condition: int = 10
+    effect: Callable[[str], float] = additive_effect
+    random_state: int = 0
 
 
 def write_bundle(folder: Path, plan: Plan) -> Path:
@@ -155,9 +159,11 @@ def _scores(
         gain = plan.effect(run.cell) + rng.normal(0, plan.seed_sd)
         noise = rng.normal(0, plan.rest_sd, len(utterances))
         frames.append(_rows(run.run_id, "learned", utterances, difficulty, gain, noise, processed))
-        for name, shift in _COUNTERFACTUAL.items() if has_router(run.cell) else ():
+        for name, by_condition in COUNTERFACTUAL.items() if has_router(run.cell) else ():
+            shift = utterances["condition"].map(by_condition).fillna(0).to_numpy()
+            other = noise + shift + rng.normal(0, plan.rest_sd / 3, len(utterances))
             frames.append(
-                _rows(run.run_id, name, utterances, difficulty, gain + shift, noise, True)[subset]
+                _rows(run.run_id, name, utterances, difficulty, gain, other, True)[subset]
             )
     return pd.concat(frames, ignore_index=True)
 

@@ -1,0 +1,104 @@
+"""A study's stored results: the only thing that the reports know.
+
+Scores are arrays over [counterfactual, run, utterance], NaN where a value is missing.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis import vocabulary as words
+from analysis.samples import Sample
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One study's results.
+
+    Attributes:
+        folder: Where they were read from.
+        study: Contents of `study.json`.
+        runs: One row per finished run, in the order of cells and seeds.
+        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`.
+        scores: Metric to [counterfactual, run, utterance]; NaN is missing.
+        errors: One row per score that failed: `run, utterance, counterfactual, error`.
+        routing: As stored, with `run` and `position` (row numbers of the two frames above).
+        history: As stored.
+        examples: Spectrograms of the example triplet; empty if none were stored.
+    """
+
+    folder: Path
+    study: dict
+    runs: pd.DataFrame
+    utterances: pd.DataFrame
+    scores: dict[str, np.ndarray]
+    errors: pd.DataFrame
+    routing: pd.DataFrame
+    history: pd.DataFrame
+    examples: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self.study["study"]["name"]
+
+    @property
+    def planned(self) -> list[str]:
+        """Cells that the study plans, without the unprocessed input."""
+        return [c for c in self.study["study"]["cells"] if c != words.UNPROCESSED]
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that the study plans."""
+        return self.study["study"]["seeds"]
+
+    @cached_property
+    def run_rows(self) -> dict[str, np.ndarray]:
+        """Rows of `runs` that belong to each cell."""
+        return {str(cell): rows for cell, rows in self.runs.groupby("cell").indices.items()}
+
+    @cached_property
+    def run_seeds(self) -> np.ndarray:
+        """Seed of each run."""
+        return self.runs["seed"].to_numpy()
+
+    @cached_property
+    def strata(self) -> np.ndarray:
+        """Condition of each test utterance, as its number in `vocabulary.CONDITIONS`."""
+        return self.utterances["stratum"].to_numpy()
+
+    def cells(self) -> list[str]:
+        """Cells with at least one finished run, without the unprocessed input, in table order."""
+        return sorted(set(self.run_rows) - {words.UNPROCESSED}, key=words.cell_order)
+
+    def cell_row(self, cell: str) -> pd.Series:
+        """What all runs of a cell have in common (the row of its first run)."""
+        return self.runs.iloc[self.run_rows[cell][0]]
+
+    def has(self, cell: str) -> bool:
+        """Whether a cell has finished runs."""
+        return cell in self.run_rows
+
+    def missing_seeds(self, cell: str) -> list[int]:
+        """Planned seeds of a planned cell that have no finished run."""
+        done = set(self.run_seeds[self.run_rows[cell]]) if self.has(cell) else set()
+        return [seed for seed in self.seeds if seed not in done]
+
+    def in_conditions(self, conditions: tuple[str, ...]) -> np.ndarray:
+        """Mask over the test utterances, [U]."""
+        return np.isin(self.strata, [words.CONDITIONS.index(c) for c in conditions])
+
+    def sample(self, cell: str, metric: str, counterfactual: str = "learned") -> Sample:
+        """Scores of a cell over its seeds and all test utterances."""
+        rows = self.run_rows[cell]
+        index = words.COUNTERFACTUALS.index(counterfactual)
+        return Sample(
+            scores=self.scores[metric][index][rows],
+            seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
+            strata=self.strata,
+            any_seed=cell == words.UNPROCESSED,
+            weights={cell: 1.0},
+        )

@@ -1,0 +1,90 @@
+"""Style and storage of figures, and the list of all of them.
+
+Text stays text in the PDF (TrueType), dates and versions stay out, so that files repeat byte by
+byte. Widths are those of a journal's single and double column.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis.bundle import Bundle
+
+SINGLE_COLUMN_IN = 3.5
+DOUBLE_COLUMN_IN = 7.2
+# Okabe and Ito's palette, told apart with any colour vision.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = (
+    "#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7",
+)  # fmt: skip
+GREY, LIGHT_GREY = "#7F7F7F", "#D9D9D9"
+CONDITION_COLOURS = {"noise": VERMILION, "reverb": BLUE, "both": PURPLE, "clean": GREEN}
+CONDITION_MARKERS = {"noise": "o", "reverb": "s", "both": "D", "clean": "^"}
+_STYLE = {
+    "font.family": "DejaVu Sans", "font.size": 7, "axes.titlesize": 7.5, "axes.labelsize": 7,
+    "xtick.labelsize": 6.5, "ytick.labelsize": 6.5, "legend.fontsize": 6.5,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.6,
+    "axes.titlelocation": "left", "axes.unicode_minus": True, "legend.frameon": False,
+    "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5, "lines.linewidth": 1.1, "patch.linewidth": 0.6,
+    "pdf.fonttype": 42, "savefig.dpi": 300, "svg.hashsalt": "analysis",
+}  # fmt: skip
+
+
+class NothingToDrawError(Exception):
+    """The study has no data for a figure; the sentence says which."""
+
+
+def new_figure(width_in: float, height_in: float) -> Figure:
+    """An empty figure with constrained layout."""
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def light_grid(axes: Axes, axis: str = "x") -> None:
+    """Thin lines behind the data, along one direction."""
+    axes.grid(axis=axis, color=LIGHT_GREY, linewidth=0.5, zorder=0)  # pyright: ignore
+    axes.set_axisbelow(True)
+
+
+def all_figures() -> dict[str, tuple[str, Callable[[Bundle], Figure]]]:
+    """File name to title and drawing function, in the order of the report."""
+    from analysis import figures_quality, figures_routing, figures_training
+
+    return {
+        "placement_heatmap": ("Gain by placement", figures_quality.placement_heatmap),
+        "effects_shapley": ("Effects and Shapley values", figures_quality.effects),
+        "quality_macs": ("Quality against cost", figures_quality.quality_against_macs),
+        "paired_differences": ("Differences by utterance", figures_quality.paired_differences),
+        "expert_usage": ("Expert usage by condition", figures_routing.expert_usage),
+        "weights_dose": ("Weights against SNR and RT60", figures_routing.weights_dose),
+        "router_confusion": ("Router confusion", figures_routing.router_confusion),
+        "learning_curves": ("Learning curves", figures_training.learning_curves),
+        "spectrograms": ("Spectrograms", figures_training.spectrograms),
+    }
+
+
+def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, str]]:
+    """Write every figure as PNG and PDF.
+
+    Returns:
+        Name to the PNG's path for the figures drawn, and name to reason for those that were not.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn, skipped = {}, {}
+    for name, (_, draw) in all_figures().items():
+        files = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
+        try:
+            with mpl.rc_context(_STYLE):
+                figure = draw(bundle)
+                figure.savefig(files[0], metadata={"Software": None})
+                nothing = {"CreationDate": None, "Creator": None, "Producer": None}
+                figure.savefig(files[1], metadata=nothing)
+        except NothingToDrawError as reason:
+            skipped[name] = str(reason)
+            for file in files:
+                file.unlink(missing_ok=True)
+        else:
+            drawn[name] = files[0]
+    return drawn, skipped

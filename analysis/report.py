@@ -1,0 +1,142 @@
+"""A study's report: every table and figure rebuilt from its bundle, byte for byte the same."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from analysis import captions
+from analysis import vocabulary as words
+from analysis.bundle import Bundle
+from analysis.compare import differences_to, equal_cost_reference, judge
+from analysis.figures import draw_all
+from analysis.load import load_bundle
+from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
+from analysis.table_axes import axis_table
+from analysis.table_factorial import factorial_table
+from analysis.table_router import counterfactual_table, router_table, specialisation_table
+from analysis.tables import (
+    NOT_ABOVE_INPUT,
+    cost_table,
+    main_cells,
+    main_table,
+    not_above_note,
+    placement_table,
+    quality_column,
+)
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What a report wrote and found.
+
+    Attributes:
+        bundle: The results it was made from.
+        tables: Markdown file of each table; LaTeX and CSV lie beside it.
+        figures: PNG of each figure; the PDF lies beside it.
+        skipped: Figure to the reason why it was not drawn.
+        findings: One sentence each: what the study says.
+    """
+
+    bundle: Bundle
+    tables: list[Path]
+    figures: list[Path]
+    skipped: dict[str, str]
+    findings: list[str] = field(default_factory=list)
+
+
+def all_tables(bundle: Bundle) -> list[Table]:
+    """Tables 1 to 8 in order; those of the router only if a run has one."""
+    router = [router_table, counterfactual_table, specialisation_table]
+    tables = [main_table(bundle), placement_table(bundle)]
+    tables += [axis_table(bundle, axis) for axis in words.AXES]
+    tables += [factorial_table(bundle)]
+    tables += [make(bundle) for make in router if len(bundle.routing)]
+    return [*tables, cost_table(bundle)]
+
+
+def build_report(bundle_dir: Path) -> ReportSummary:
+    """Write `tables/` and `figures/` into a results folder, from its bundle alone.
+
+    Raises:
+        BundleError: the bundle is incomplete or inconsistent.
+    """
+    bundle = load_bundle(bundle_dir)
+    folder = bundle_dir / "tables"
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in all_tables(bundle):
+        for suffix, form in FORMATS.items():
+            path = folder / f"{table.name}.{suffix}"
+            path.write_text(form(table), encoding="utf-8", newline="\n")
+        written.append(folder / f"{table.name}.md")
+    drawn, skipped = draw_all(bundle, bundle_dir / "figures")
+    return ReportSummary(bundle, written, list(drawn.values()), skipped, findings(bundle))
+
+
+def main_table_text(bundle: Bundle) -> str:
+    """Table 1 for a terminal: all metrics overall, then PESQ-WB by condition; 100 columns."""
+    cells = main_cells(bundle)
+    overall = [quality_column(bundle, cells, m) for m in words.METRICS]
+    heard = [c for c in words.CONDITIONS if bundle.in_conditions((c,)).any()]
+    by_condition = [quality_column(bundle, cells, words.PRIMARY, (c,)) for c in heard]
+    blocks = [
+        ("Table 1: means over all distorted utterances",
+         [m.label for m in words.METRICS.values()], overall, []),
+        ("PESQ-WB by condition", heard, by_condition,
+         [captions.measured(bundle), *not_above_note(bundle, cells)]),
+    ]  # fmt: skip
+    texts = []
+    for title, headers, columns, notes in blocks:
+        rows = []
+        for i, cell in enumerate(cells):
+            values: list[Value] = [captions.row_label(bundle, cell, words.short_name(cell))]
+            rows.append(Row([*values, *[c[i] for c in columns]]))
+        names = [Column("Network", "network", numeric=False), *[Column(h, h) for h in headers]]
+        texts.append(to_text(Table("main", title, "", names, rows, notes)))
+    return "\n".join(texts)
+
+
+def placement_table_text(bundle: Bundle) -> str:
+    """Table 2 for a terminal: placement, PESQ-WB, STOI, difference to dense and verdict."""
+    full = placement_table(bundle)
+    wanted = ["placement", "pesq_wb", "stoi", "si_sdr_db", "difference_to_dense", "verdict"]
+    keep = [[c.key for c in full.columns].index(key) for key in wanted]
+    rows = [Row([row.values[i] for i in keep]) for row in full.rows]
+    columns = [full.columns[i] for i in keep]
+    notes = [full.notes[0], *full.notes[2:]]
+    return to_text(Table(full.name, full.title, "", columns, rows, notes))
+
+
+def findings(bundle: Bundle) -> list[str]:
+    """What the study says, one sentence each, every number with its interval."""
+    sentences = []
+    if bundle.has(words.FULL_CELL):
+        sentences += _against(bundle, words.FULL_CELL)
+    ranked = [c for c in bundle.cells() if "." in c]
+    if bundle.has(words.UNPROCESSED):
+        poor = [note.removeprefix(f"{NOT_ABOVE_INPUT} ") for note in not_above_note(bundle, ranked)]
+        sentences += poor or ["Every S-MoE cell scores above the unprocessed input in all metrics."]
+    if ranked and bundle.has(words.DENSE):
+        pairs = differences_to(bundle, ranked, [words.DENSE] * len(ranked), words.PRIMARY)
+        verdicts = [c.verdict.split(",")[0] for c in judge(bundle, pairs, words.PRIMARY) if c]
+        counts = ", ".join(
+            f"{verdicts.count(v)} {v}"
+            for v in ("better", "equivalent", "undecided", "worse")
+            if v in verdicts
+        )
+        sentences.append(f"Of {len(verdicts)} S-MoE cells against the dense network: {counts}.")
+    return sentences
+
+
+def _against(bundle: Bundle, cell: str) -> list[str]:
+    """The full S-MoE against its input, the dense network and the dense one of equal cost."""
+    references = [words.UNPROCESSED, words.DENSE, equal_cost_reference(bundle, cell)]
+    names = ["its input", "the dense network", f"the dense network of equal cost ({references[2]})"]
+    pairs = differences_to(bundle, [cell] * 3, list(references), words.PRIMARY)
+    sentences = []
+    for name, comparison in zip(names, judge(bundle, pairs, words.PRIMARY), strict=True):
+        if comparison is not None:
+            gain = estimate(comparison.interval, 3, signed=True)
+            sentences.append(
+                f"{words.cell_name(cell)} against {name}: {gain} PESQ-WB, {comparison.verdict}."
+            )
+    return sentences

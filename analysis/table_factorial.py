@@ -1,0 +1,199 @@
+"""Table 6: main effects, two-way interactions and Shapley values of the complete designs."""
+
+from dataclasses import dataclass
+from itertools import product
+
+from analysis import captions, factorial
+from analysis import vocabulary as words
+from analysis.bundle import Bundle
+from analysis.compare import Comparison, judge, margin_of
+from analysis.render import Column, Row, Table, Value, estimate, p_value
+from analysis.samples import Sample, align, combine, mean_of
+
+_VERDICTS = {"better": "raises", "worse": "lowers"}
+
+
+@dataclass(frozen=True)
+class Design:
+    """A complete 2^k design of trained cells.
+
+    Attributes:
+        title: What varies and what is held fixed.
+        factors: Names, first factor most significant in the order of the cells.
+        cells: Scores of the 2**k cells.
+        with_shapley: The factors are players that can be absent (placements).
+    """
+
+    title: str
+    factors: tuple[str, ...]
+    cells: list[Sample]
+    with_shapley: bool
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds that all cells have."""
+        return align(self.cells)[1]
+
+    def contrasts(self) -> dict[str, list[tuple[str, Sample]]]:
+        """Kind of effect to named contrast scores."""
+        k = len(self.factors)
+        pairs, interactions = factorial.two_way_interactions(k)
+        kinds = {
+            "main effects": (list(self.factors), factorial.main_effects(k)),
+            "two-way interactions": (
+                [f"{self.factors[i]} × {self.factors[j]}" for i, j in pairs], interactions,
+            ),
+        }  # fmt: skip
+        if self.with_shapley:
+            shapley = {"Shapley values": (list(self.factors), factorial.shapley_values(k))}
+            kinds = shapley | kinds
+        return {
+            kind: [(n, combine(self.cells, w)) for n, w in zip(names, weights, strict=True)]
+            for kind, (names, weights) in kinds.items()
+        }
+
+
+def effect_intervals(bundle: Bundle, design: Design) -> dict[str, list[tuple[str, Comparison]]]:
+    """Kind of effect to named effects, each kind judged as one family."""
+    result = {}
+    for kind, effects in design.contrasts().items():
+        family = judge(bundle, [s for _, s in effects], words.PRIMARY)
+        named = zip(effects, family, strict=True)
+        result[kind] = [(name, found) for (name, _), found in named if found is not None]
+    return result
+
+
+def _placement_cells(levels: tuple[str, str, str]) -> list[str]:
+    """The 32 cells of one setting of the axes, in the order of a 2^5 design."""
+    codes = [
+        "".join(x if on else "-" for x, on in zip(words.LETTERS, row, strict=True))
+        for row in factorial.levels(5)
+    ]
+    return [words.cell_code(code, levels) for code in codes]
+
+
+def _axis_cells(placement: str) -> list[str]:
+    """The 8 cells of one placement; a factor is on at the first level of its axis."""
+    settings = [
+        tuple(words.AXIS_LEVELS[a][1 - on] for a, on in zip(words.AXES, row, strict=True))
+        for row in factorial.levels(3)
+    ]
+    return [words.cell_code(placement, s) for s in settings]  # pyright: ignore
+
+
+def _settings() -> list[tuple[str, str, str]]:
+    return list(product(*(words.AXIS_LEVELS[a] for a in words.AXES)))  # pyright: ignore
+
+
+def _name(levels: tuple[str, ...]) -> str:
+    return ", ".join(levels).replace("per_layer", "per layer")
+
+
+def _samples(bundle: Bundle, cells: list[str]) -> list[Sample]:
+    mask = bundle.in_conditions(words.DISTORTED)
+    return [bundle.sample(c, words.PRIMARY).restrict(mask) for c in cells]
+
+
+def complete_designs(bundle: Bundle) -> list[Design]:
+    """Every complete design: placements, axes, and all eight factors at once.
+
+    Placements at the reference setting, or else at each complete one. Axes averaged over the
+    placements that have all eight cells. All eight factors: the empty placement is the dense
+    network at every setting. Nothing is imputed; a design with a cell missing is not analysed.
+    """
+    designs = []
+    complete = [s for s in _settings() if all(bundle.has(c) for c in _placement_cells(s))]
+    reference = [s for s in complete if s == words.REFERENCE_AXES]
+    for setting in reference or complete:
+        samples = _samples(bundle, _placement_cells(setting))
+        title = f"Placements ({_name(setting)})"
+        designs.append(Design(title, words.POSITION_NAMES, samples, with_shapley=True))
+    crossed = _crossed_placements(bundle)
+    if crossed:
+        cells = zip(*(_axis_cells(p) for p in crossed), strict=True)
+        averaged = [mean_of(_samples(bundle, list(group))) for group in cells]
+        where = crossed[0] if len(crossed) == 1 else f"mean of {len(crossed)} placements"
+        designs.append(Design(f"Axes ({where})", _axis_factors(), averaged, with_shapley=False))
+    if len(complete) == len(_settings()):
+        designs.append(_all_factors(bundle))
+    return [d for d in designs if d.seeds]
+
+
+def _axis_factors() -> tuple[str, ...]:
+    """A factor is called by its first level, at which it is on: multi is multi over single."""
+    return tuple(words.AXIS_LEVELS[axis][0] for axis in words.AXES)
+
+
+def _crossed_placements(bundle: Bundle) -> list[str]:
+    """Placements that have all eight settings of the axes."""
+    return [p for p in words.placements()[1:] if all(bundle.has(c) for c in _axis_cells(p))]
+
+
+def _all_factors(bundle: Bundle) -> Design:
+    settings = [
+        tuple(words.AXIS_LEVELS[a][1 - on] for a, on in zip(words.AXES, row, strict=True))
+        for row in factorial.levels(3)
+    ]
+    by_setting = [_placement_cells(s) for s in settings]  # pyright: ignore
+    cells = [by_setting[s][p] for p in range(32) for s in range(8)]
+    factors = (*words.POSITION_NAMES, *_axis_factors())
+    return Design("All eight factors", factors, _samples(bundle, cells), with_shapley=False)
+
+
+def incomplete_reasons(bundle: Bundle) -> list[str]:
+    """Why a design is absent: how many of its cells have no run."""
+    reasons = []
+    absent = [c for c in _placement_cells(words.REFERENCE_AXES) if not bundle.has(c)]
+    if absent:
+        reasons.append(
+            f"placements ({_name(words.REFERENCE_AXES)}): {len(absent)} of 32 cells have no run"
+        )
+    if not _crossed_placements(bundle):
+        reasons.append("axes: no placement has all 8 settings")
+    every = {c for s in _settings() for c in _placement_cells(s)}
+    absent = [c for c in every if not bundle.has(c)]
+    if absent:
+        reasons.append(f"all eight factors: {len(absent)} of {len(every)} cells have no run")
+    return reasons
+
+
+def _effect_values(name: str, effect: Comparison) -> list[Value]:
+    first, *rest = effect.verdict.split(",")
+    verdict = ",".join([_VERDICTS.get(first, first), *rest])
+    return [name, estimate(effect.interval, 3, signed=True), p_value(effect.p_holm), verdict]
+
+
+def factorial_table(bundle: Bundle) -> Table:
+    """Table 6, one family of tests per design and kind of effect."""
+    rows: list[Row] = []
+    seeds = []
+    judged: list[Comparison | None] = []
+    for design in complete_designs(bundle):
+        seeds.append(f"{design.title}: {captions.plural(len(design.seeds), 'seed')}")
+        for kind, effects in effect_intervals(bundle, design).items():
+            judged += [comparison for _, comparison in effects]
+            rows += [
+                Row(_effect_values(name, comparison), f"{design.title}: {kind}")
+                for name, comparison in effects
+            ]
+    columns = [
+        Column("Factor", "factor", numeric=False), Column("Δ PESQ-WB", "effect"),
+        Column("p (Holm)", "p_holm"), Column("verdict", "verdict", numeric=False),
+    ]  # fmt: skip
+    caption = (
+        "Main effect: mean with the factor minus mean without. Interaction: half the change of one "
+        "effect by the other factor. Shapley value: contribution averaged over all orders of "
+        f"adding placements; they sum to EMBDL minus dense. Axes: multi over single, supervised "
+        f"over implicit, global over per layer. {captions.measured(bundle)}"
+    )
+    notes = [f"Seeds that all cells of a design have: {'; '.join(seeds)}."] if seeds else []
+    if judged:
+        notes.append(
+            captions.verdicts(judged, margin_of(words.PRIMARY)).replace(
+                f"Holm over the {captions.plural(len(judged), 'comparison')}",
+                "Holm within each group",
+            )
+        )
+    notes += [f"Not analysed, incomplete: {r}." for r in incomplete_reasons(bundle)]
+    title = "Table 6: factorial effects"
+    return Table("table6_factorial", title, caption, columns, rows, notes)

@@ -1,0 +1,169 @@
+"""The smoke study end to end: what a run leaves behind, and that it is done once only."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from tests.ablations.conftest import ROOT, command, run_all
+
+TIMINGS = ["train_s", "inference_rtf", "git_commit"]
+TABLES = ("runs", "utterances", "routing", "history")
+
+
+def bundle(results: Path) -> dict[str, pd.DataFrame]:
+    tables = {name: pd.read_parquet(results / "smoke" / f"{name}.parquet") for name in TABLES}
+    tables["runs"] = tables["runs"].drop(columns=TIMINGS)
+    return tables
+
+
+def test_every_cell_and_the_unprocessed_input_are_in_the_bundle(smoke: Path):
+    runs = bundle(smoke)["runs"]
+    planned = json.loads((smoke / "smoke" / "study.json").read_text())["study"]["cells"]
+    assert set(runs["cell"]) == {*planned, "unprocessed"}
+    assert len(planned) == 4
+
+
+def test_every_metric_of_every_utterance_is_there_or_says_why_not(smoke: Path):
+    scores = bundle(smoke)["utterances"]
+    metrics = ["pesq_wb", "stoi", "estoi", "si_sdr_db"]
+    assert (scores[metrics].isna().any(axis=1) == (scores["error"] != "")).all()
+    clean = scores[(scores["condition"] == "clean") & scores["si_sdr_db"].isna()]
+    assert clean["error"].str.contains("SI-SDR").all()  # infinite for an untouched signal
+    assert scores[metrics].notna().mean().min() > 0.9
+
+
+def test_counterfactuals_are_scored_where_they_mean_something(smoke: Path):
+    tables = bundle(smoke)
+    merged = tables["utterances"].merge(tables["runs"][["run_id", "cell"]], on="run_id")
+    kinds = merged.groupby("cell")["counterfactual"].unique().map(set)
+    everything = {
+        "learned", "oracle", "uniform", "random", "swapped", "noise-only", "reverb-only",
+    }  # fmt: skip
+    assert kinds["EMBDL.multi.supervised.global"] == everything
+    assert kinds["-M-D-.single.supervised.global"] == everything - {"uniform"}
+    assert kinds["dense"] == kinds["unprocessed"] == {"learned"}
+
+
+def test_each_router_has_a_decision_for_each_utterance(smoke: Path):
+    tables = bundle(smoke)
+    routing = tables["routing"].merge(tables["runs"][["run_id", "cell"]], on="run_id")
+    layers = routing.groupby("cell")["layer"].unique().map(set)
+    assert layers["EMBDL.multi.supervised.global"] == {"global"}
+    assert layers["E-B-L.single.implicit.per_layer"] == {
+        "early_encoder", "bottleneck", "late_decoder",
+    }  # fmt: skip
+    utterances = tables["utterances"]["utterance"].nunique()
+    assert (routing.groupby(["cell", "layer"])["utterance"].nunique() == utterances).all()
+
+
+def test_tables_in_three_formats_and_figures_in_two(smoke: Path):
+    names = {path.suffix for path in (smoke / "smoke" / "tables").iterdir()}
+    assert names == {".md", ".tex", ".csv"}
+    assert {path.suffix for path in (smoke / "smoke" / "figures").iterdir()} == {".png", ".pdf"}
+
+
+def test_the_last_screen_shows_the_tables_and_where_everything_lies(smoke: Path):
+    screen = (smoke / "screen.txt").read_text()
+    for words in ("PESQ-WB", "Unprocessed", "Tables", "Figures", "Bundle", "run_all.py ui"):
+        assert words in screen
+
+
+def test_a_second_run_trains_nothing_and_changes_nothing(smoke: Path):
+    before = bundle(smoke)
+    again = run_all("run", "--study", "smoke", "--results", smoke)
+    assert again.returncode == 0
+    assert "Nothing to train: all 5 runs are done" in again.stdout
+    for name, table in bundle(smoke).items():
+        pd.testing.assert_frame_equal(table, before[name])
+
+
+def test_a_killed_study_goes_on_and_ends_as_an_undisturbed_one(smoke: Path, tmp_path: Path):
+    rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
+    shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
+    for _ in range(2):
+        process = subprocess.Popen(
+            command("run", "--study", "smoke", "--results", tmp_path),
+            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(rng.uniform(4, 14))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finished = run_all("run", "--study", "smoke", "--results", tmp_path)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for name, table in bundle(tmp_path).items():
+        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+
+
+def test_a_damaged_result_is_noticed_and_made_again(smoke: Path, tmp_path: Path):
+    shutil.copytree(smoke, tmp_path, dirs_exist_ok=True)
+    run_id = bundle(tmp_path)["runs"].query("cell == 'dense'")["run_id"].iloc[0]
+    identity, _, seed = run_id.rpartition("-")
+    torn = tmp_path / ".runs" / identity / seed / "utterances.parquet"
+    torn.write_bytes(torn.read_bytes()[:100])
+    (tmp_path / "smoke" / "study.json").unlink()
+    finished = run_all("run", "--study", "smoke", "--results", tmp_path)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for name, table in bundle(tmp_path).items():
+        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+
+
+def test_report_needs_neither_torch_nor_mlflow(smoke: Path):
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchaudio', 'mlflow')));"
+        f"sys.argv = ['run_all.py', 'report', '--study', 'smoke', '--results', {str(smoke)!r}];"
+        "import run_all; run_all.entry()"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", blocked], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "PESQ-WB" in finished.stdout
+
+
+def test_enhance_writes_a_file_of_the_same_length(smoke: Path, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    noisy = tmp_path / "noisy stereo 44.wav"
+    soundfile.write(noisy, 0.1 * rng.standard_normal((66_150, 2)), 44_100)
+    out = tmp_path / "out.wav"
+    cell = "EMBDL.multi.supervised.global"
+    finished = run_all(
+        "enhance", noisy, out, "--study", "smoke", "--cell", cell, "--results", smoke
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert "resampled from 44100 Hz" in finished.stdout
+    samples, rate = soundfile.read(out)
+    assert (rate, samples.shape) == (16_000, (24_000,))
+    assert np.isfinite(samples).all()
+
+
+def test_plan_says_what_is_done_and_trains_nothing(smoke: Path):
+    finished = run_all("plan", "--study", "smoke", "--results", smoke)
+    assert "5 runs (5 done)" in finished.stdout
+    full = run_all("plan", "--study", "full", "--results", smoke)
+    assert "249 cells and 4 controls" in full.stdout
+
+
+def test_explain_shows_the_runs_behind_a_cell(smoke: Path):
+    finished = run_all("explain", "dense", "--study", "smoke", "--results", smoke)
+    run_id = bundle(smoke)["runs"].query("cell == 'dense'")["run_id"].iloc[0]
+    assert finished.returncode == 0, finished.stderr
+    assert run_id in finished.stdout
+
+
+@pytest.mark.slow
+def test_the_smoke_study_runs_on_real_recordings(tmp_path: Path):
+    data = Path(os.environ.get("SMOE_DATA", ROOT.parent / "shared" / "data"))
+    if not data.is_dir():
+        pytest.skip("no folder of recordings; set SMOE_DATA")
+    finished = run_all("run", "--study", "smoke", "--data", data, "--results", tmp_path)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
