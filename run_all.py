@@ -58,13 +58,25 @@ def run(
     study: StudyOption = "quick",
     data: DataOption = None,
     results: ResultsOption = RESULTS,
-    jobs: Annotated[int, typer.Option(min=0, help="Runs at once; 0: one per core or GPU.")] = 0,
+    jobs: Annotated[
+        str, typer.Option(help="Runs at once, or auto: what cores and memory allow.")
+    ] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     backend: Annotated[str, typer.Option(help="loky (this machine) or ray (a cluster).")] = "loky",
     tracking_uri: Annotated[
         str | None, typer.Option(help="MLflow server or database; default: SQLite in RESULTS.")
     ] = None,
     settings: SetOption = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many runs now.")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so long; the next start goes on.")
+    ] = None,
+    retry: Annotated[
+        str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
+    ] = None,
 ) -> None:
     """Train what is missing of a study, then write tables and figures.
 
@@ -76,23 +88,23 @@ def run(
 
     run_all.py run --study core --data ~/corpora/mine --set train.steps=4000
     """
-    from ablations.pipeline import run_study
+    from ablations.pipeline import Choice, means_of, outcome_lines, run_study
 
+    if retry not in (None, "failed"):
+        raise UserError(f'--retry takes only "failed", not "{retry}".')
     chosen = _study(study, data, settings)
     outcome = run_study(
         chosen,
         results,
-        jobs=jobs,
-        device=device,
-        backend=backend,
+        means_of(jobs, device, backend, max_hours),
+        Choice(tuple(only or ()), limit, retry_failed=retry == "failed"),
         tracking_uri=tracking_uri,
         console=console,
     )
-    if outcome.failed:
-        console.print(f"[red]{len(outcome.failed)} runs failed[/]; `plan` lists them.")
-    if not outcome.done and not outcome.failed:
-        console.print(f"Nothing to train: all {len(outcome.skipped)} runs are done.")
-    _last_screen(chosen.name, results / chosen.name)
+    if outcome.skipped or outcome.done:
+        _last_screen(chosen.name, results / chosen.name)
+    for line in outcome_lines(outcome):
+        print(line)
     if outcome.failed:
         raise typer.Exit(1)
 

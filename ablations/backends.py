@@ -8,12 +8,26 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
+from ablations.claims import Claim, process_exists
 from ablations.worker import Job, execute
 from smoe.errors import UserError
 
 BACKENDS = ("loky", "ray")
+CLAIMED_ELSEWHERE = 75  # exit status of a process that found its run claimed
+
+
+class RunEnd(NamedTuple):
+    """How an attempt at a run ended.
+
+    `done`; `failed`, with the reason noted in its folder; `elsewhere`, another runner works on it;
+    `stopped`, to go on from its checkpoint another time.
+    """
+
+    run_id: str
+    status: Literal["done", "failed", "elsewhere", "stopped"]
+    reason: str = ""
 
 
 @contextlib.contextmanager
@@ -37,26 +51,28 @@ def parallel(backend: str, jobs: int) -> Iterator[Any]:
         yield joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
 
 
-def run_isolated(job: Job) -> tuple[str, str | None]:
-    """Does a run in a process of its own, so that its death is its own; runs in a worker.
-
-    Returns:
-        The run's id and None, or the reason why it failed.
-    """
+def run_isolated(job: Job) -> RunEnd:
+    """Does a run in a process of its own, so that its death is its own; runs in a worker."""
+    run_id = job.folder.run_id
+    if job.folder.is_done():
+        return RunEnd(run_id, "done")
+    if _past(job.deadline):
+        return RunEnd(run_id, "stopped", "the time given with --max-hours was up")
     preload()
     job.folder.path.mkdir(parents=True, exist_ok=True)
-    job.folder.file("failed.json").unlink(missing_ok=True)
     # Forked, not spawned: the libraries are loaded once per worker instead of once per run.
     process = multiprocessing.get_context("fork").Process(target=_child, args=(job, os.getpid()))
     process.start()
     process.join()
-    if process.exitcode == 0:
-        return job.folder.run_id, None
+    code = process.exitcode or 0
+    if job.folder.is_done():
+        return RunEnd(run_id, "done")
+    if code == CLAIMED_ELSEWHERE:
+        return RunEnd(run_id, "elsewhere")
     failure = job.folder.read_json("failed.json")
-    if failure is None and process.exitcode is not None and process.exitcode < 0:
-        return job.folder.run_id, f"killed by signal {-process.exitcode}"
-    reason = failure["reason"] if failure else f"exit status {process.exitcode}"
-    return job.folder.run_id, reason
+    if failure:
+        return RunEnd(run_id, "failed", failure["reason"])
+    return RunEnd(run_id, "stopped", f"signal {-code}" if code < 0 else f"exit status {code}")
 
 
 def preload() -> None:
@@ -67,35 +83,6 @@ def preload() -> None:
     import smoe.train  # noqa: F401
 
 
-def _child(job: Job, worker_pid: int) -> None:
-    log = job.folder.file("log.txt").open("ab", buffering=0)
-    os.dup2(log.fileno(), 1)
-    os.dup2(log.fileno(), 2)
-    threading.Thread(target=_exit_when_orphaned, args=(job, worker_pid), daemon=True).start()
-    execute(job)
-
-
-def _exit_when_orphaned(job: Job, worker_pid: int) -> None:
-    """Ends this process when its worker or the runner is gone: nobody waits for the run then."""
-    while os.getppid() == worker_pid and _alive(job):
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _alive(job: Job) -> bool:
-    """Whether the runner lives; on another host that is for the cluster to know."""
-    host, pid = job.runner
-    if host != platform.node():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -104,3 +91,38 @@ def available_cores() -> int:
 def cache_folder(results: Path) -> Path:
     """Where prepared corpora are kept."""
     return results / ".corpora"
+
+
+def _child(job: Job, worker_pid: int) -> None:
+    claim = Claim.on(job.folder.path)
+    if not claim.take():
+        os._exit(CLAIMED_ELSEWHERE)
+    claim.keep()
+    log = job.folder.file("log.txt").open("ab", buffering=0)
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    log.write(f"started {time.strftime('%F %T')} on {platform.node()}\n".encode())
+    threading.Thread(target=_exit_when_unwanted, args=(job, worker_pid), daemon=True).start()
+    try:
+        if not job.folder.is_done():
+            execute(job)
+    finally:
+        claim.release()
+
+
+def _exit_when_unwanted(job: Job, worker_pid: int) -> None:
+    """Ends this process when its worker or the runner is gone, or its time is up."""
+    while os.getppid() == worker_pid and _runner_lives(job) and not _past(job.deadline):
+        time.sleep(0.5)
+    Claim.on(job.folder.path).release()
+    os._exit(1)
+
+
+def _past(deadline: float | None) -> bool:
+    return deadline is not None and time.time() > deadline
+
+
+def _runner_lives(job: Job) -> bool:
+    """Whether the runner lives; on another host that is for the cluster to know."""
+    host, pid = job.runner
+    return host != platform.node() or process_exists(pid)

@@ -21,7 +21,7 @@ PIPED_INTERVAL_S = 30.0
 
 
 @contextmanager
-def study_progress(console: Console, runs: list[PlannedRun], done_before: int) -> Iterator[Watch]:
+def study_progress(console: Console, runs: list[PlannedRun]) -> Iterator[Watch]:
     """A progress display of a study; yields what `carry_out` is to call.
 
     Work is counted in multiply-accumulates, so that a wide control counts for what it costs. On a
@@ -37,6 +37,8 @@ def study_progress(console: Console, runs: list[PlannedRun], done_before: int) -
         TimeRemainingColumn(elapsed_when_finished=True),
     )
     total = sum(run.work for run in runs) or 1.0
+    done_before = sum(run.folder.is_done() for run in runs)
+    work_before = sum(run.work for run in runs if run.folder.is_done())
     finished: set[str] = set()
     last_line = started = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
@@ -51,13 +53,14 @@ def study_progress(console: Console, runs: list[PlannedRun], done_before: int) -
                     finished.add(run.folder.run_id)
                     console.print(_run_line(run, state), highlight=False)
             ahead = sum(run.work * _fraction(run, states[run.folder.run_id]) for run in pending)
-            completed = total - sum(run.work for run in pending) + ahead
+            completed = work_before + ahead
             count = f"{done_before + len(finished)} of {len(runs)} runs"
             bar.update(task, completed=completed, description=count)
             if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
                 last_line = time.monotonic()
                 share = max(completed / total, 1e-9)
-                left_min = (last_line - started) * (1 / share - 1) / 60
+                rate = max(ahead, 1e-9) / (last_line - started)
+                left_min = (total - completed) / rate / 60
                 console.print(f"{count}, {share:.0%}, about {left_min:.0f} min left")
 
         yield watch

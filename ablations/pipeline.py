@@ -1,11 +1,16 @@
 """A study from its corpus to its bundle, and what can be asked of it on the way."""
 
+import json
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from ablations import backends
+from ablations.display import study_progress
+from ablations.grid import expand
 from ablations.plan import STATES, UNKNOWN_HASH, PlannedRun, plan
 from ablations.runner import Means, Outcome, carry_out
 from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
@@ -13,25 +18,53 @@ from ablations.study import Study
 from smoe.config import ModelConfig
 from smoe.errors import UserError
 
+RUN_BYTES = 2 * 2**30  # of host memory that a run on the CPU may want
+GPU_RUN_BYTES = 12 * 2**30  # of GPU memory, at the widths of the small studies
 CORPUS_NOTE = "corpus.json"  # which prepared corpus a specification stood for last time
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which of a study's missing runs to do now.
+
+    Attributes:
+        only: Patterns of cell codes; empty for all.
+        limit: At most so many runs; None for all.
+        retry_failed: Whether runs that failed before are tried again.
+    """
+
+    only: tuple[str, ...] = ()
+    limit: int | None = None
+    retry_failed: bool = False
+
+    def of(self, unfinished: list[PlannedRun]) -> list[PlannedRun]:
+        """The chosen ones, in the plan's order."""
+        cells = set(expand(self.only)) if self.only else None
+        return [run for run in unfinished if cells is None or run.cell in cells][: self.limit]
 
 
 def run_study(
     study: Study,
     results: Path,
+    means: Means,
+    choice: Choice,
     *,
-    jobs: int,
-    device: str,
-    backend: str,
     tracking_uri: str | None,
     console: Console,
 ) -> Outcome:
     """Prepares the corpus, trains what is missing, mirrors to MLflow, writes the bundle.
 
+    Args:
+        study: The study.
+        results: Results folder.
+        means: Parallelism and device.
+        choice: Which of the missing runs to do now.
+        tracking_uri: MLflow server or database; None for SQLite in the results folder.
+        console: Where progress is shown.
+
     Raises:
         UserError: unwritable results folder, unusable corpus, impossible setting or device.
     """
-    means = _means(jobs, device, backend)
     study.base("")  # an impossible setting is said before anything is computed
     prepare_results(results)
     corpus = prepare_corpus(study.data, results, console)
@@ -49,7 +82,15 @@ def run_study(
         f"{means.device}, {means.threads} thread(s) each.",
         highlight=False,
     )
-    outcome = _train(runs, means, corpus.folder, mirror, console)
+    chosen = choice.of(unfinished)
+    with study_progress(console, runs) as show:
+
+        def watch(pending: list[PlannedRun]) -> None:
+            show(pending)
+            mirror.sync(pending)
+
+        outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=choice.retry_failed)
+    outcome.skipped = [run for run in runs if run not in unfinished]
     mirror.sync(runs, closing=True)
     from ablations.bundle import write_bundle
 
@@ -104,6 +145,19 @@ def summary_lines(study: Study, runs: list[PlannedRun], results: Path) -> list[s
     return lines
 
 
+def outcome_lines(outcome: Outcome) -> list[str]:
+    """What to say at the end of a run: that nothing was left, what failed, what was stopped."""
+    if not (outcome.done or outcome.failed or outcome.stopped):
+        return [f"Nothing to train: all {len(outcome.skipped)} runs are done."]
+    lines = [f"  failed   {run_id}: {reason}" for run_id, reason in outcome.failed.items()]
+    if lines:
+        lines.insert(0, f"{len(lines)} runs failed; `run --retry failed` tries them once more:")
+    stopped = [f"  stopped  {run_id}: {reason}" for run_id, reason in outcome.stopped.items()]
+    if stopped:
+        lines.append(f"{len(stopped)} runs were stopped; the same command goes on with them:")
+    return lines + stopped
+
+
 def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelConfig, Path]:
     """Settings and weights of a finished run that a study's bundle names.
 
@@ -131,26 +185,12 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
     return ModelConfig(**settings["model"]), folder.weights
 
 
-def _train(
-    runs: list[PlannedRun],
-    means: Means,
-    corpus_folder: Path,
-    mirror: Any,
-    console: Console,
-) -> Outcome:
-    from ablations.display import study_progress
+def means_of(jobs: str, device: str, backend: str, max_hours: float | None) -> Means:
+    """The means that the command line asks for.
 
-    done = sum(run.folder.is_done() for run in runs)
-    with study_progress(console, runs, done) as show:
-
-        def watch(pending: list[PlannedRun]) -> None:
-            show(pending)
-            mirror.sync(pending)
-
-        return carry_out(runs, means, corpus_folder, watch)
-
-
-def _means(jobs: int, device: str, backend: str) -> Means:
+    Raises:
+        UserError: unknown device or backend, no GPU, or an impossible number of jobs.
+    """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f'There is no device "{device}"; choose auto, cpu or cuda.')
     if backend not in backends.BACKENDS:
@@ -163,8 +203,24 @@ def _means(jobs: int, device: str, backend: str) -> Means:
         if device == "cuda" and not available:
             raise UserError("No GPU was found; use --device cpu.")
         device = "cuda" if available else "cpu"
-    default = 1 if device == "cuda" else backends.available_cores()
-    return Means(jobs=jobs or default, device=device, backend=backend)
+    if jobs != "auto" and not (jobs.isdigit() and int(jobs) > 0):
+        raise UserError(f'--jobs wants a number from 1 or auto, not "{jobs}".')
+    at_once = _jobs_that_fit(device) if jobs == "auto" else int(jobs)
+    deadline = time.time() + 3600 * max_hours if max_hours else None
+    return Means(jobs=at_once, device=device, backend=backend, deadline=deadline)
+
+
+def _jobs_that_fit(device: str) -> int:
+    """One run per core, or a few per GPU, as far as memory goes."""
+    import psutil
+
+    if device == "cuda":
+        import torch
+
+        free = min(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+        return max(1, min(backends.available_cores() // 2, free // GPU_RUN_BYTES))
+    by_memory = psutil.virtual_memory().available // RUN_BYTES
+    return max(1, min(backends.available_cores(), by_memory))
 
 
 def _seconds_left(runs: list[PlannedRun]) -> float | None:
@@ -179,8 +235,6 @@ def _seconds_left(runs: list[PlannedRun]) -> float | None:
 
 
 def _known_hashes(results: Path) -> dict[str, str]:
-    import json
-
     try:
         return json.loads((backends.cache_folder(results) / CORPUS_NOTE).read_text())
     except (OSError, ValueError):
@@ -188,8 +242,6 @@ def _known_hashes(results: Path) -> dict[str, str]:
 
 
 def _remember_hash(results: Path, data: str, data_hash: str) -> None:
-    import json
-
     from smoe.checkpoint import write_atomic
 
     known = {**_known_hashes(results), data: data_hash}

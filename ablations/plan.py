@@ -1,19 +1,18 @@
 """What a study still has to do: its runs, and the state of each on disk."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ablations.claims import Claim
 from ablations.grid import UNPROCESSED, resolve
 from ablations.store import RunFolder
 from ablations.study import Study
 from smoe.config import RunConfig
 from smoe.cost import cost
 
-State = Literal["done", "running", "stopped", "failed", "planned"]
-STATES: tuple[State, ...] = ("done", "running", "stopped", "failed", "planned")
-STALE_S = 120.0
+State = Literal["done", "running", "stale", "failed", "planned"]
+STATES: tuple[State, ...] = ("done", "running", "stale", "failed", "planned")
 UNKNOWN_HASH = "unknown until the corpus is prepared"
 
 
@@ -42,15 +41,14 @@ class PlannedRun:
         return cost(self.config.model).macs_per_s * 3 * train
 
     def state(self) -> State:
-        """Done, working now, stopped on the way (killed), failed, or not begun."""
+        """Done, working now, stale (killed on the way, resumable), failed, or not begun."""
         if self.folder.is_done():
             return "done"
-        beat = self.folder.read_json("progress.json")
-        if beat and time.time() - beat["time"] < STALE_S:
+        if Claim.on(self.folder.path).is_alive():
             return "running"
         if self.folder.file("failed.json").exists():
             return "failed"
-        return "stopped" if beat else "planned"
+        return "stale" if self.folder.file("progress.json").exists() else "planned"
 
 
 def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[PlannedRun]:

@@ -4,11 +4,15 @@ import os
 import platform
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations import backends
+from ablations.backends import RunEnd
+from ablations.claims import Claim
 from ablations.plan import PlannedRun
 from ablations.worker import Job
 
@@ -24,12 +28,14 @@ class Means:
         device: "cpu" or "cuda".
         backend: "loky" for local processes, "ray" for a cluster.
         checkpoint_interval_s: Least time between two checkpoints of a run.
+        deadline: Time, in seconds since the epoch, at which runs are stopped; None for never.
     """
 
     jobs: int
     device: str = "cpu"
     backend: str = "loky"
     checkpoint_interval_s: float = 20.0
+    deadline: float | None = None
 
     @property
     def threads(self) -> int:
@@ -39,66 +45,100 @@ class Means:
 
 @dataclass
 class Outcome:
-    """What a call of `carry_out` did: runs that were done already, trained now, and failed."""
+    """What became of a study's runs.
+
+    Attributes:
+        skipped: Done before.
+        done: Finished now, here or by another runner meanwhile.
+        failed: Failed now or before, with the reason.
+        stopped: Not finished for lack of time or because their process was killed; they go on from
+            their checkpoints another time.
+    """
 
     skipped: list[PlannedRun] = field(default_factory=list)
     done: list[PlannedRun] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
 
 
 Watch = Callable[[list[PlannedRun]], None]
 
 
-def carry_out(runs: list[PlannedRun], means: Means, corpus_folder: Path, watch: Watch) -> Outcome:
+def carry_out(
+    runs: list[PlannedRun],
+    means: Means,
+    corpus_folder: Path,
+    watch: Watch,
+    *,
+    retry_failed: bool = False,
+) -> Outcome:
     """Trains and scores every run that is not done yet.
 
     Args:
-        runs: The plan.
+        runs: The runs to do.
         means: Parallelism and device.
         corpus_folder: The prepared corpus.
-        watch: Called about once a second with the plan's unfinished runs, from one other thread.
+        watch: Called about once a second with the unfinished runs, from one other thread.
+        retry_failed: Whether runs that failed earlier are tried again.
     """
-    outcome = Outcome(skipped=[run for run in runs if run.folder.is_done() and run.folder.verify()])
-    skipped = {run.folder.run_id for run in outcome.skipped}
-    pending = {run.folder.run_id: run for run in runs if run.folder.run_id not in skipped}
+    outcome = Outcome()
+    pending: dict[str, PlannedRun] = {}
+    for run in runs:
+        failure = run.folder.read_json("failed.json")
+        if run.folder.is_done() and run.folder.verify():
+            outcome.skipped.append(run)
+        elif failure and not retry_failed:
+            outcome.failed[run.folder.run_id] = failure["reason"]
+        else:
+            run.folder.file("failed.json").unlink(missing_ok=True)
+            pending[run.folder.run_id] = run
     if not pending:
         return outcome
     commit = git_commit()
     ordered = _longest_first(list(pending.values()))
     jobs = [_job(run, means, corpus_folder, commit) for run in ordered]
-    stop = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(watch, list(pending.values()), stop))
-    watcher.start()
-    try:
-        for run_id, failure in _results(jobs, means):
-            if failure is None:
-                outcome.done.append(pending[run_id])
+    with _watching(watch, list(pending.values())):
+        for end in _results(jobs, means):
+            if end.status == "done":
+                outcome.done.append(pending[end.run_id])
             else:
-                outcome.failed[run_id] = failure
-    finally:
-        stop.set()
-        watcher.join()
+                reasons = outcome.failed if end.status == "failed" else outcome.stopped
+                reasons[end.run_id] = end.reason
     return outcome
 
 
 def git_commit() -> str:
     """The commit of the code that runs, with `+` where the tree has changes; "" outside git."""
     here = Path(__file__).parent
+    describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        found = subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return ""
     return found.stdout.strip()
 
 
-def _results(jobs: list[Job], means: Means) -> Iterator[tuple[str, str | None]]:
-    """Yields run id and failure of each job; a lost worker process costs no other run's result."""
+def _results(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
+    """Yields the end of each job once; runs that another runner has are waited for."""
+    waiting = {job.folder.run_id: job for job in jobs}
+    while waiting:
+        elsewhere: dict[str, Job] = {}
+        for end in _attempts(list(waiting.values()), means):
+            if end.status == "elsewhere":
+                elsewhere[end.run_id] = waiting[end.run_id]
+            else:
+                yield end
+        waiting = elsewhere
+        while waiting and all(_still_elsewhere(job) for job in waiting.values()):
+            time.sleep(POLL_S)
+
+
+def _still_elsewhere(job: Job) -> bool:
+    return Claim.on(job.folder.path).is_alive() and not job.folder.is_done()
+
+
+def _attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
+    """One attempt at each job; a lost worker process costs no other run its result."""
     from joblib import delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -107,18 +147,31 @@ def _results(jobs: list[Job], means: Means) -> Iterator[tuple[str, str | None]]:
         try:
             with backends.parallel(means.backend, min(means.jobs, len(waiting))) as pool:
                 batch = [delayed(backends.run_isolated)(job) for job in waiting.values()]
-                for run_id, failure in pool(batch):
-                    del waiting[run_id]
-                    yield run_id, failure
+                for end in pool(batch):
+                    del waiting[end.run_id]
+                    yield end
             return
         except TerminatedWorkerError:  # joblib gives the whole batch up; what is left starts anew
-            finished = [run_id for run_id, job in waiting.items() if job.folder.is_done()]
-            for run_id in finished:
-                del waiting[run_id]
-                yield run_id, None
-            if not waiting:
-                return
-    yield from ((run_id, "its worker process was killed again and again") for run_id in waiting)
+            continue
+    yield from (RunEnd(i, "stopped", "its worker was killed again and again") for i in waiting)
+
+
+@contextmanager
+def _watching(watch: Watch, runs: list[PlannedRun]) -> Iterator[None]:
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(POLL_S):
+            watch(runs)
+        watch(runs)
+
+    watcher = threading.Thread(target=loop)
+    watcher.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        watcher.join()
 
 
 def _longest_first(runs: list[PlannedRun]) -> list[PlannedRun]:
@@ -139,10 +192,5 @@ def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job
         threads=means.threads,
         score_jobs=means.threads if means.device != "cpu" else 1,
         checkpoint_interval_s=means.checkpoint_interval_s,
+        deadline=means.deadline,
     )
-
-
-def _watch(watch: Watch, runs: list[PlannedRun], stop: threading.Event) -> None:
-    while not stop.wait(POLL_S):
-        watch(runs)
-    watch(runs)

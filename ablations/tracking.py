@@ -34,7 +34,7 @@ STATUS = {
     "planned": "RUNNING",  # just begun: no heartbeat yet
     "running": "RUNNING",
     "done": "FINISHED",
-    "stopped": "KILLED",
+    "stale": "KILLED",
     "failed": "FAILED",
 }
 FILTERS = "params.bottleneck = 'True' and params.router_scope = 'global'"

@@ -28,6 +28,7 @@ class Job:
         threads: Threads that torch may use.
         score_jobs: Processes that compute metrics.
         checkpoint_interval_s: Least time between two checkpoints.
+        deadline: When to stop, in seconds since the epoch; None for never.
     """
 
     folder: RunFolder
@@ -41,6 +42,7 @@ class Job:
     threads: int = 1
     score_jobs: int = 1
     checkpoint_interval_s: float = 20.0
+    deadline: float | None = None
 
 
 def execute(job: Job) -> None:
@@ -50,10 +52,13 @@ def execute(job: Job) -> None:
         Exception: whatever went wrong; also noted in the folder as `failed.json`.
     """
     from smoe.checkpoint import write_atomic
+    from smoe.train import DivergedError
 
     try:
         _execute(job)
     except Exception as error:
+        if isinstance(error, DivergedError):
+            write_atomic(job.folder.file("history.parquet"), _parquet(error.history))
         reason = {"class": _failure_class(error), "reason": f"{type(error).__name__}: {error}"}
         write_atomic(job.folder.file("failed.json"), json.dumps(reason).encode())
         raise
@@ -74,7 +79,7 @@ def _execute(job: Job) -> None:
         raise RuntimeError(f"the prepared corpus {job.corpus_folder} was changed or damaged")
     resolved = {"cell": job.cell, "seed": job.seed, **config.model_dump(mode="json")}
     write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
-    history, train_s, counts = [], None, None
+    history, train_s, parts, counts = [], None, None, None
     names = ["config.json", "run.json", "utterances.parquet", "routing.parquet", "history.parquet"]
     _progress(job, step=0, phase="preparing", history=[])
     test = test_set(corpus, config.test)
@@ -82,7 +87,8 @@ def _execute(job: Job) -> None:
         found = evaluate_unprocessed(test, score_jobs=job.score_jobs)
     else:
         trained = _train(job, corpus)
-        history, train_s, counts = trained.history, trained.train_s, cost(config.model)
+        history, train_s, parts = trained.history, trained.train_s, trained.parts
+        counts = cost(config.model)
         save_checkpoint(job.folder.weights, {"enhancer": trained.enhancer.state_dict()})
         _progress(job, step=config.train.steps, phase="scoring", history=history)
         found = evaluate(
@@ -98,6 +104,7 @@ def _execute(job: Job) -> None:
         "macs": counts and counts.macs_per_s,
         "train_steps": config.train.steps if config.model else None,
         "train_s": train_s,
+        "batch_parts": parts,
         "inference_rtf": found.inference_rtf,
         "device": device_name(job.device),
         "git_commit": job.git_commit,
@@ -144,15 +151,11 @@ def device_name(device: str) -> str:
 
 
 def _failure_class(error: Exception) -> str:
-    import torch
-
-    from smoe.train import DivergedError
+    from smoe.train import DivergedError, is_out_of_memory
 
     if isinstance(error, DivergedError):
         return "diverged"
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return "out of memory"
-    return "error"
+    return "out of memory" if is_out_of_memory(error) else "error"
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

@@ -7,17 +7,17 @@ whole state.
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from smoe.checkpoint import load_checkpoint, save_checkpoint
 from smoe.config import RunConfig, TrainConfig
 from smoe.initialise import initialise
-from smoe.losses import enhancement_loss, routing_loss
 from smoe.mixing import Mixture, MixtureSource
+from smoe.step import StepTerms, training_step
 from smoe.unet import SpeechEnhancer
 
 LOG_POINTS = 50
@@ -34,21 +34,27 @@ class DivergedError(Exception):
 
 
 class Trained(NamedTuple):
-    """A network after its last step, what was logged, and the seconds spent training."""
+    """A network after its last step.
+
+    Attributes:
+        enhancer: The network.
+        history: What was logged.
+        train_s: Seconds spent training, over all resumptions.
+        parts: Pieces that each batch was computed in; 2 where memory did not suffice for the whole.
+    """
 
     enhancer: SpeechEnhancer
     history: History
     train_s: float
+    parts: int
 
 
-class StepTerms(NamedTuple):
-    """Scalars of one step, still on the device: the loss and what it is made of."""
-
-    loss: Tensor
-    enhancement_loss: Tensor
-    routing_loss: Tensor
-    routing_accuracy: Tensor
-    grad_norm: Tensor
+@dataclass
+class _Progress:
+    step: int = 0
+    history: History = field(default_factory=list)
+    spent_s: float = 0.0
+    parts: int = 1
 
 
 def train(
@@ -74,6 +80,7 @@ def train(
 
     Raises:
         DivergedError: the loss is not finite.
+        RuntimeError: memory does not suffice even for half a batch at a time.
     """
     assert config.model is not None, "the unprocessed input is not trained"
     torch.use_deterministic_algorithms(mode=device == "cpu")
@@ -86,28 +93,32 @@ def train(
         weight_decay=config.train.weight_decay,
         fused=True,
     )
-    first, history, spent_s = _restore(checkpoint, enhancer, optimiser, device)
-    log_interval = max(1, config.train.steps // LOG_POINTS)
+    progress = _restored(checkpoint, enhancer, optimiser, device)
+    steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
     window: list[StepTerms] = []
     started = saved = time.perf_counter()
-    for step in range(first, config.train.steps):
+    spent_before_s = progress.spent_s
+    for step in range(progress.step, steps):
         mixture = source.batch(seed=seed, step=step, batch_size=config.train.batch_size)
         rate = learning_rate(config.train, step)
         optimiser.param_groups[0]["lr"] = rate
-        window.append(training_step(enhancer, optimiser, config, mixture, step))
-        if (step + 1) % log_interval and step + 1 < config.train.steps:
+        window.append(_step_in_memory(enhancer, optimiser, config, mixture, step, progress))
+        progress.step = step + 1
+        if progress.step % log_interval and progress.step < steps:
             continue
-        history.append({"step": step + 1, **_mean(window), "learning_rate": rate})
+        row = {"step": progress.step, **_mean(window), "learning_rate": rate}
+        progress.history.append(row)
         window.clear()
-        if not math.isfinite(history[-1]["loss"]):
-            raise DivergedError(step + 1, history)
+        if not math.isfinite(row["loss"]):
+            raise DivergedError(progress.step, progress.history)
         if on_log:
-            on_log(history)
+            on_log(progress.history)
         now = time.perf_counter()
-        if checkpoint and (now - saved > checkpoint_interval_s or step + 1 == config.train.steps):
+        progress.spent_s = spent_before_s + now - started
+        if checkpoint and (now - saved > checkpoint_interval_s or progress.step == steps):
             saved = now
-            _save(checkpoint, step + 1, enhancer, optimiser, history, spent_s + now - started)
-    return Trained(enhancer, history, spent_s + time.perf_counter() - started)
+            _save(checkpoint, enhancer, optimiser, progress)
+    return Trained(enhancer, progress.history, progress.spent_s, progress.parts)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -119,52 +130,31 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * warmup * decay
 
 
-def training_step(
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU or the host has no memory left."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+
+
+def _step_in_memory(
     enhancer: SpeechEnhancer,
     optimiser: torch.optim.Optimizer,
     config: RunConfig,
     mixture: Mixture,
-    step: int = 0,
+    step: int,
+    progress: _Progress,
 ) -> StepTerms:
-    """One forward, backward and update on a batch; returns its terms without waiting for them."""
-    labels = mixture.label
-    if config.train.shuffle_labels:  # the control: right proportions, wrong utterances
-        generator = torch.Generator().manual_seed(step)
-        labels = labels[torch.randperm(len(labels), generator=generator).to(labels.device)]
-    bfloat16 = config.train.precision == "bfloat16"
-    with torch.autocast(mixture.noisy.device.type, torch.bfloat16, enabled=bfloat16):
-        outputs = enhancer(mixture.noisy, labels)
-    enhancement = enhancement_loss(
-        config.loss,
-        enhanced=outputs["enhanced_waveform"],
-        clean=mixture.clean,
-        noisy=mixture.noisy,
-    )
-    logits = decision_logits(outputs["routing_decision"])
-    loss, routing, accuracy = enhancement, enhancement.new_tensor(math.nan), None
-    if logits:
-        accuracy = torch.stack([(x.argmax(1) == mixture.label).float().mean() for x in logits])
-        if enhancer.unet.config.routing == "supervised":
-            routing = routing_loss(logits, labels)
-            loss = enhancement + config.loss.routing_loss_weight * routing
+    """A training step; if memory runs out for the first time, this and all later ones in halves."""
+    try:
+        return training_step(enhancer, optimiser, config, mixture, step, progress.parts)
+    except (RuntimeError, MemoryError) as error:
+        if progress.parts > 1 or len(mixture.label) < 2 or not is_out_of_memory(error):
+            raise
+    progress.parts = 2
     optimiser.zero_grad()
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(enhancer.parameters(), config.train.grad_clip_norm)
-    optimiser.step()
-    return StepTerms(
-        loss.detach(),
-        enhancement.detach(),
-        routing.detach(),
-        enhancement.new_tensor(math.nan) if accuracy is None else accuracy.mean(),
-        norm.detach(),
-    )
-
-
-def decision_logits(routing_decision: dict[str, Any]) -> list[Tensor]:
-    """Class logits [B, classes] of the routers behind a network's `routing_decision`."""
-    if "logits" in routing_decision:
-        return [routing_decision["logits"]]
-    return [decision["logits"] for decision in routing_decision.values()]
+    if mixture.noisy.is_cuda:
+        torch.cuda.empty_cache()
+    return training_step(enhancer, optimiser, config, mixture, step, progress.parts)
 
 
 def _mean(window: list[StepTerms]) -> dict[str, float]:
@@ -174,28 +164,20 @@ def _mean(window: list[StepTerms]) -> dict[str, float]:
 
 def _save(
     path: Path,
-    step: int,
     enhancer: SpeechEnhancer,
     optimiser: torch.optim.Optimizer,
-    history: History,
-    spent_s: float,
+    progress: _Progress,
 ) -> None:
-    state = {
-        "step": step,
-        "enhancer": enhancer.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "history": history,
-        "spent_s": spent_s,
-    }
-    save_checkpoint(path, state)
+    state = {"enhancer": enhancer.state_dict(), "optimiser": optimiser.state_dict()}
+    save_checkpoint(path, {**state, "progress": vars(progress)})
 
 
-def _restore(
+def _restored(
     path: Path | None, enhancer: SpeechEnhancer, optimiser: torch.optim.Optimizer, device: str
-) -> tuple[int, History, float]:
-    state = load_checkpoint(path, device) if path else None
+) -> _Progress:
+    state: dict[str, Any] | None = load_checkpoint(path, device) if path else None
     if state is None:
-        return 0, [], 0.0
+        return _Progress()
     enhancer.load_state_dict(state["enhancer"])
     optimiser.load_state_dict(state["optimiser"])
-    return state["step"], state["history"], state["spent_s"]
+    return _Progress(**state["progress"])

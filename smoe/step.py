@@ -1,0 +1,89 @@
+"""One training step: forward, loss, backward, update."""
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from smoe.config import RunConfig
+from smoe.losses import enhancement_loss, routing_loss
+from smoe.mixing import Mixture
+from smoe.unet import SpeechEnhancer
+
+
+class StepTerms(NamedTuple):
+    """Scalars of one step, still on the device; NaN where a network has no such term."""
+
+    loss: Tensor
+    enhancement_loss: Tensor
+    routing_loss: Tensor
+    routing_accuracy: Tensor
+    grad_norm: Tensor
+
+
+def training_step(
+    enhancer: SpeechEnhancer,
+    optimiser: torch.optim.Optimizer,
+    config: RunConfig,
+    mixture: Mixture,
+    step: int = 0,
+    parts: int = 1,
+) -> StepTerms:
+    """One update on a batch; returns its terms without waiting for the device.
+
+    Args:
+        enhancer: The network, in training mode.
+        optimiser: Of its parameters.
+        config: Loss, precision and whether labels are shuffled.
+        mixture: The batch.
+        step: Number of the step; seeds the shuffling of labels.
+        parts: Pieces that the batch is computed in, their gradients added up. Batch statistics are
+            then those of the pieces.
+    """
+    labels = mixture.label
+    if config.train.shuffle_labels:  # the control: right proportions, wrong utterances
+        generator = torch.Generator().manual_seed(step)
+        labels = labels[torch.randperm(len(labels), generator=generator).to(labels.device)]
+    optimiser.zero_grad()
+    pieces = []
+    for rows in torch.arange(len(labels)).tensor_split(parts):
+        piece = slice(int(rows[0]), int(rows[-1]) + 1)
+        terms = _losses(enhancer, config, mixture, labels, piece)
+        share = len(rows) / len(labels)
+        (terms[0] * share).backward()
+        pieces.append(torch.stack(terms).detach() * share)
+    norm = torch.nn.utils.clip_grad_norm_(enhancer.parameters(), config.train.grad_clip_norm)
+    optimiser.step()
+    total, enhancement, routing, accuracy = torch.stack(pieces).sum(dim=0).unbind()
+    return StepTerms(total, enhancement, routing, accuracy, norm.detach())
+
+
+def _losses(
+    enhancer: SpeechEnhancer, config: RunConfig, mixture: Mixture, labels: Tensor, piece: slice
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Total, enhancement and routing loss and routing accuracy of some rows of a batch."""
+    noisy, clean = mixture.noisy[piece], mixture.clean[piece]
+    bfloat16 = config.train.precision == "bfloat16"
+    with torch.autocast(noisy.device.type, torch.bfloat16, enabled=bfloat16):
+        outputs = enhancer(noisy, labels[piece])
+    enhanced = outputs["enhanced_waveform"]
+    enhancement = enhancement_loss(config.loss, enhanced=enhanced, clean=clean, noisy=noisy)
+    nothing = enhancement.new_tensor(math.nan)
+    logits = decision_logits(outputs["routing_decision"])
+    if not logits:
+        return enhancement, enhancement, nothing, nothing
+    hits = torch.stack([one.argmax(1) == mixture.label[piece] for one in logits])
+    accuracy = hits.to(enhancement.dtype).mean()
+    if enhancer.unet.config.routing != "supervised":
+        return enhancement, enhancement, nothing, accuracy
+    routing = routing_loss(logits, labels[piece])
+    total = enhancement + config.loss.routing_loss_weight * routing
+    return total, enhancement, routing, accuracy
+
+
+def decision_logits(routing_decision: dict[str, Any]) -> list[Tensor]:
+    """Class logits [B, classes] of the routers behind a network's `routing_decision`."""
+    if "logits" in routing_decision:
+        return [routing_decision["logits"]]
+    return [decision["logits"] for decision in routing_decision.values()]

@@ -1,0 +1,149 @@
+"""Runs die and are taken over, runners share a folder: nothing is lost, nothing is done twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import psutil
+import pytest
+
+from ablations.claims import STALE_S, Claim
+from tests.ablations.conftest import command, run_all
+from tests.ablations.test_smoke import bundle
+
+
+def starts(log: Path) -> int:
+    """How often a run was begun, by its log."""
+    return log.read_text().count("started ")
+
+
+def foreign_claim(path: Path, host: str, age_s: float) -> Claim:
+    path.mkdir(parents=True, exist_ok=True)
+    claim = Claim.on(path)
+    claim.path.write_text(json.dumps({"host": host, "pid": 1}))
+    then = time.time() - age_s
+    os.utime(claim.path, (then, then))
+    return claim
+
+
+def test_a_claim_is_taken_once(tmp_path: Path):
+    claim = Claim.on(tmp_path)
+    assert claim.take()
+    assert claim.is_alive()
+    assert not claim.take()
+    claim.release()
+    assert claim.take()
+
+
+def test_a_claim_of_a_dead_process_is_taken_over(tmp_path: Path):
+    script = (
+        "import sys, pathlib, ablations.claims as c; c.Claim.on(pathlib.Path(sys.argv[1])).take()"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
+    assert Claim.on(tmp_path).path.exists()
+    assert not Claim.on(tmp_path).is_alive()
+    assert Claim.on(tmp_path).take()
+
+
+def test_a_claim_from_another_host_lives_by_its_heartbeat(tmp_path: Path):
+    assert foreign_claim(tmp_path / "fresh", "elsewhere", age_s=1).is_alive()
+    stale = foreign_claim(tmp_path / "stale", "elsewhere", age_s=STALE_S + 1)
+    assert not stale.is_alive()
+    assert stale.take()
+
+
+def test_two_runners_share_a_study_and_do_no_run_twice(smoke: Path, tmp_path: Path):
+    arguments = ("run", "--study", "smoke", "--results", tmp_path, "--jobs", "2")
+    both = [
+        subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    screens = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], screens
+    for name, table in bundle(tmp_path).items():
+        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+    assert [starts(log) for log in tmp_path.glob(".runs/*/*/log.txt")] == [1] * 5
+
+
+def test_a_killed_run_costs_that_run_alone_and_is_finished_by_the_next_start(
+    smoke: Path, tmp_path: Path
+):
+    process = subprocess.Popen(
+        command("run", "--study", "smoke", "--results", tmp_path, "--jobs", "2"),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.kill(first_run_process(tmp_path), signal.SIGKILL)
+    screen = process.communicate()[0]
+    assert process.returncode == 0, screen
+    assert "1 runs were stopped" in screen
+    assert "signal 9" in screen
+    assert len(pd.read_parquet(tmp_path / "smoke" / "runs.parquet")) == 4
+    assert run_all("run", "--study", "smoke", "--results", tmp_path).returncode == 0
+    for name, table in bundle(tmp_path).items():
+        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+
+
+def first_run_process(results: Path) -> int:
+    """Process id of the first run that has made some progress."""
+    for _ in range(600):
+        for beat in results.glob(".runs/*/*/progress.json"):
+            claim = beat.with_name("claim.json")
+            if claim.exists() and json.loads(beat.read_text())["phase"] == "training":
+                pid = json.loads(claim.read_text())["pid"]
+                assert psutil.pid_exists(pid)
+                return pid
+        time.sleep(0.05)
+    raise AssertionError("no run began")
+
+
+@pytest.fixture(scope="module")
+def diverged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A study whose trained runs all diverge, and its settings."""
+    results, setting = tmp_path_factory.mktemp("diverged"), "train.learning_rate=1e30"
+    finished = run_all(
+        "run", "--study", "smoke", "--set", setting, "--only", "dense", "--results", results
+    )
+    assert finished.returncode == 1, finished.stdout + finished.stderr
+    assert "the loss was not finite" in finished.stdout
+    return results, setting
+
+
+def test_a_diverged_run_is_marked_and_keeps_its_history(diverged: tuple[Path, str]):
+    results, _ = diverged
+    (failure,) = results.glob(".runs/*/*/failed.json")
+    assert json.loads(failure.read_text())["class"] == "diverged"
+    assert len(pd.read_parquet(failure.with_name("history.parquet"))) > 0
+
+
+def test_a_failed_run_is_tried_again_only_when_asked(diverged: tuple[Path, str]):
+    results, setting = diverged
+    arguments = (
+        "run",
+        "--study",
+        "smoke",
+        "--set",
+        setting,
+        "--only",
+        "dense",
+        "--results",
+        results,
+    )
+    (log,) = results.glob(".runs/*/*/log.txt")
+    assert run_all(*arguments).returncode == 1
+    assert starts(log) == 1
+    assert run_all(*arguments, "--retry", "failed").returncode == 1
+    assert starts(log) == 2
+
+
+def test_limit_and_time_stop_early_and_the_next_start_goes_on(tmp_path: Path):
+    study = ("run", "--study", "smoke", "--results", tmp_path)
+    assert run_all(*study, "--limit", "1").returncode == 0
+    assert "5 runs (1 done, 4 planned)" in run_all("plan", *study[1:]).stdout
+    late = run_all(*study, "--max-hours", "0.00001")
+    assert late.returncode == 0
+    assert "runs were stopped" in late.stdout
