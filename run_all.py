@@ -99,6 +99,7 @@ def run(
         means_of(jobs, device, backend, max_hours),
         Choice(tuple(only or ()), limit, retry_failed=retry == "failed"),
         tracking_uri=tracking_uri,
+        summarise=_summaries,
         console=console,
     )
     if outcome.skipped or outcome.done:
@@ -175,19 +176,42 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
 ) -> None:
     """Open the MLflow view of what has been run, on this machine only."""
-    from ablations.tracking import serve
+    from ablations.ui import rebuild, serve
 
-    serve(results, study, port, console)
+    rebuild(results, study).log_summaries(_summaries(results / study))
+    serve(results, port, console)
+
+
+@app.command()
+def bench(
+    results: ResultsOption = RESULTS,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")] = False,
+) -> None:
+    """Time the network against its source carried out to the letter."""
+    from ablations.bench import bench as measure
+    from analysis.bench import report_bench
+
+    path = measure(results, device, threads=threads, quick=quick, on_progress=console.print)
+    report_bench(path.parent)
+    print(path.with_suffix(".md").read_text())
 
 
 @data_app.command()
 def prepare(
     data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
     results: ResultsOption = RESULTS,
+    download: Annotated[
+        bool, typer.Option(help="Fetch librispeech or vctk first, where ROOT lacks them.")
+    ] = False,
 ) -> None:
     """Build or cache a corpus and print its hash."""
     from ablations.pipeline import prepare_corpus
+    from smoe.corpora.download import download as fetch
 
+    for said in fetch(data) if download else []:
+        console.print(said, soft_wrap=True)
     corpus = prepare_corpus(data, results, console)
     for note in corpus.notes:
         console.print(note)
@@ -198,18 +222,39 @@ def prepare(
 def check(
     data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
     results: ResultsOption = RESULTS,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")
+    ] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")] = False,
 ) -> None:
     """Report totals, levels, reverberation, refused files and leakage of a corpus."""
     from ablations.pipeline import prepare_corpus
+    from smoe.corpora import cores
     from smoe.corpora.check import check as check_corpus
 
-    print(check_corpus(prepare_corpus(data, results, console)))
+    corpus = prepare_corpus(data, results, console)
+    print(check_corpus(corpus, metrics_jobs=cores() if metrics else 0))
+    if figures:
+        from analysis.corpus_figures import draw_corpus
+        from smoe.corpora.facts import write_facts
+
+        folder = results / "corpus" / corpus.data_hash[:12]
+        write_facts(corpus, folder / "facts.npz")
+        for path in draw_corpus(folder / "facts.npz", folder):
+            print(path)
 
 
 def _study(name: str, data: str | None, settings: list[str] | None) -> "Study":
     from ablations.study import load_study
 
     return load_study(name, data, settings or [])
+
+
+def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
+    from analysis.load import load_bundle
+    from analysis.summaries import cell_summaries
+
+    return cell_summaries(load_bundle(bundle))
 
 
 def _plan_row(run: "PlannedRun") -> dict[str, object]:
@@ -222,36 +267,27 @@ def _plan_row(run: "PlannedRun") -> dict[str, object]:
 
 
 def _last_screen(study: str, folder: Path) -> None:
-    """Tables 1 and 2, what was found, and where everything lies."""
-    from analysis.report import build_report, main_table_text, placement_table_text
+    from analysis.report import build_report, screen
 
-    summary = build_report(folder)
-    for text in (main_table_text(summary.bundle), placement_table_text(summary.bundle)):
-        print(text)
-    for finding in summary.findings:
-        print(f"- {finding}")
-    print(
-        f"\nTables   {folder / 'tables'}",
-        f"Figures  {folder / 'figures'}",
-        f"Bundle   {folder}",
-        f"MLflow   python run_all.py ui --study {study}",
-        sep="\n",
-    )
+    print(screen(build_report(folder)))
+    print(f"MLflow   python run_all.py ui --study {study}")
 
 
 def entry() -> None:
     """Runs the command line; what a user can mend is one sentence and exit status 2."""
-    from analysis.load import BundleError
-
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
         app()
-    except (UserError, BundleError) as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
     except KeyboardInterrupt:
         print("\nStopped; the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
+    except Exception as error:
+        from analysis.load import BundleError  # here, since it brings pandas
+
+        if not isinstance(error, UserError | BundleError):
+            raise
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -60,8 +60,14 @@ def run_isolated(job: Job) -> RunEnd:
         return RunEnd(run_id, "stopped", "the time given with --max-hours was up")
     preload()
     job.folder.path.mkdir(parents=True, exist_ok=True)
-    # Forked, not spawned: the libraries are loaded once per worker instead of once per run.
-    process = multiprocessing.get_context("fork").Process(target=_child, args=(job, os.getpid()))
+    # A worker of our own is forked from: the libraries are loaded once per worker instead of once
+    # per run. Elsewhere (joblib runs a single job in the main process) threads or a GPU may be in
+    # use, which a fork would break.
+    start = {"target": _child, "args": (job, os.getpid())}
+    if multiprocessing.current_process().name.startswith("Loky"):
+        process = multiprocessing.get_context("fork").Process(**start)
+    else:
+        process = multiprocessing.get_context("spawn").Process(**start)
     process.start()
     process.join()
     code = process.exitcode or 0
@@ -98,14 +104,16 @@ def _child(job: Job, worker_pid: int) -> None:
     if not claim.take():
         os._exit(CLAIMED_ELSEWHERE)
     claim.keep()
+    if job.folder.is_done():  # by another runner, a moment ago
+        claim.release()
+        return
     log = job.folder.file("log.txt").open("ab", buffering=0)
     os.dup2(log.fileno(), 1)
     os.dup2(log.fileno(), 2)
     log.write(f"started {time.strftime('%F %T')} on {platform.node()}\n".encode())
     threading.Thread(target=_exit_when_unwanted, args=(job, worker_pid), daemon=True).start()
     try:
-        if not job.folder.is_done():
-            execute(job)
+        execute(job)
     finally:
         claim.release()
 

@@ -3,6 +3,7 @@
 It is the contract between running and analysing: whatever reads results reads only this.
 """
 
+import contextlib
 import importlib.metadata
 import io
 import json
@@ -115,14 +116,23 @@ def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
         "corpus": study.data,
         "data_hash": base.data_hash,
         "config": base.model_dump(mode="json"),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": _versions(),
         "python": platform.python_version(),
     }
 
 
+def _versions() -> dict[str, str]:
+    """Versions of the packages that are installed; MLflow may be absent on a compute host."""
+    versions = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
+
+
 def _example_run(done: list[PlannedRun]) -> PlannedRun | None:
     """The run whose spectrograms stand for the study: the first with the most S-MoE layers."""
-    trained = [run for run in done if run.cell != UNPROCESSED]
+    trained = [run for run in done if run.folder.file("examples.npz").exists()]
     return max(trained, key=lambda run: len(find(run.cell).placement), default=None)
 
 

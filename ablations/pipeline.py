@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def run_study(
     choice: Choice,
     *,
     tracking_uri: str | None,
+    summarise: Callable[[Path], dict[str, dict[str, float]]],
     console: Console,
 ) -> Outcome:
     """Prepares the corpus, trains what is missing, mirrors to MLflow, writes the bundle.
@@ -60,6 +62,7 @@ def run_study(
         means: Parallelism and device.
         choice: Which of the missing runs to do now.
         tracking_uri: MLflow server or database; None for SQLite in the results folder.
+        summarise: Means and intervals of each cell from a bundle, for MLflow's summary runs.
         console: Where progress is shown.
 
     Raises:
@@ -73,9 +76,16 @@ def run_study(
     bundle = results / study.name
     if not unfinished and (bundle / "study.json").exists():
         return Outcome(skipped=runs)
-    from ablations.tracking import Mirror
+    from ablations.bundle import write_bundle
+    from ablations.tracked import from_folder
+    from ablations.tracking import Mirror, Tracker
+    from ablations.ui import describe
 
-    mirror = Mirror(study, results, tracking_uri, console)
+    def tracker() -> Tracker:
+        text = describe(study.title, study.question)
+        return Tracker(study.name, text, study.data, results, tracking_uri)
+
+    mirror = Mirror(tracker, console)
     console.print(
         f"[bold]{study.title}[/]: {len(study.cells)} cells x {len(study.seeds)} seeds, "
         f"{len(runs) - len(unfinished)} of {len(runs)} runs done; {means.jobs} at once on "
@@ -87,14 +97,14 @@ def run_study(
 
         def watch(pending: list[PlannedRun]) -> None:
             show(pending)
-            mirror.sync(pending)
+            mirror.sync(from_folder(run, study.name) for run in pending if run.has_begun())
 
         outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=choice.retry_failed)
     outcome.skipped = [run for run in runs if run not in unfinished]
-    mirror.sync(runs, closing=True)
-    from ablations.bundle import write_bundle
-
+    begun = [run for run in runs if run.has_begun()]
+    mirror.sync((from_folder(run, study.name) for run in begun), closing=True)
     write_bundle(study, runs, bundle)
+    mirror.log_summaries(summarise(bundle))
     return outcome
 
 
@@ -104,6 +114,8 @@ def prepare_corpus(data: str, results: Path, console: Console) -> Any:
     Raises:
         UserError: unknown or unusable corpus, or no room for it.
     """
+    from joblib.externals.loky import get_reusable_executor
+
     from smoe.corpora import open_corpus
 
     prepare_results(results)
@@ -113,6 +125,8 @@ def prepare_corpus(data: str, results: Path, console: Console) -> Any:
             status.update(f"Preparing the corpus: {what} {done} of {total}")
 
         corpus = open_corpus(data, backends.cache_folder(results), progress)
+    # Its workers would go on into the study, too small in memory for what joblib then allows them.
+    get_reusable_executor().shutdown(wait=True)
     _remember_hash(results, data, corpus.data_hash)
     return corpus
 

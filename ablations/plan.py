@@ -40,6 +40,10 @@ class PlannedRun:
         train = self.config.train.steps * self.config.train.batch_size * self.config.mix.crop_s
         return cost(self.config.model).macs_per_s * 3 * train
 
+    def has_begun(self) -> bool:
+        """Whether the run was started at least once."""
+        return self.folder.file("config.json").exists()
+
     def state(self) -> State:
         """Done, working now, stale (killed on the way, resumable), failed, or not begun."""
         if self.folder.is_done():

@@ -145,7 +145,7 @@ def _attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
     waiting = {job.folder.run_id: job for job in jobs}
     for _ in range(len(jobs) + 1):
         try:
-            with backends.parallel(means.backend, min(means.jobs, len(waiting))) as pool:
+            with backends.parallel(means.backend, means.jobs) as pool:
                 batch = [delayed(backends.run_isolated)(job) for job in waiting.values()]
                 for end in pool(batch):
                     del waiting[end.run_id]

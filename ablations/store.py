@@ -75,7 +75,7 @@ class RunFolder:
     def mark_done(self, names: list[str]) -> None:
         """Declares the run finished with these result files.
 
-        Weights need not be among them: they carry a checksum of their own.
+        Weights and example recordings are extras: a bundle is complete without them.
         """
         from smoe.checkpoint import write_atomic
 

@@ -1,35 +1,27 @@
-"""The MLflow view of a study: made from run folders, kept up while they work, never relied upon.
+"""The MLflow view of a study: kept up while runs work, rebuilt from a bundle, never relied upon.
 
-`Tracker.sync` brings MLflow to what the folders say and can be called at any time and any number of
+`Tracker.sync` brings MLflow to what is stored and can be called at any time and any number of
 times. One process writes, since SQLite and parallel writers do not go together.
 """
 
 import logging
 import os
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from rich.console import Console
 
-from ablations.grid import UNPROCESSED, find
-from ablations.plan import PlannedRun
-from ablations.study import Study
-from smoe.config import POSITIONS, SAMPLE_RATE
-from smoe.errors import UserError
+from ablations.tracked import Rows, TrackedRun
+from smoe.config import SAMPLE_RATE
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is away must not hold the study up: the next sync tries again.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-AXES = ("expert_mode", "routing", "router_scope")
-BATCH = 1000  # metrics that MLflow takes in one call
-FINAL_METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
 STATUS = {
     "planned": "RUNNING",  # just begun: no heartbeat yet
     "running": "RUNNING",
@@ -37,8 +29,7 @@ STATUS = {
     "stale": "KILLED",
     "failed": "FAILED",
 }
-FILTERS = "params.bottleneck = 'True' and params.router_scope = 'global'"
-DISTORTED = ("noise", "reverb", "both")
+BATCH = 1000  # metrics that MLflow takes in one call
 
 
 def default_uri(results: Path) -> str:
@@ -50,33 +41,36 @@ class Tracker:
     """Mirrors the runs of one study into one MLflow experiment.
 
     Args:
-        study: Gives experiment name and description.
+        study: Names the experiment.
+        description: Markdown shown above it.
+        data: Corpus specification, shown as the runs' dataset.
         results: Results folder; database and artifacts of the default store live below it.
         uri: Tracking server or database; the default is SQLite.
     """
 
-    def __init__(self, study: Study, results: Path, uri: str | None = None):
+    def __init__(
+        self, study: str, description: str, data: str, results: Path, uri: str | None = None
+    ):
         from mlflow.tracking import MlflowClient
 
         logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._study = study
-        self._client = MlflowClient(uri or default_uri(results))
+        self._study, self._data = study, data
         if uri is None:
             (results / ".mlflow").mkdir(parents=True, exist_ok=True)
-        self._experiment = self._experiment_id(results if uri is None else None)
-        self._known: dict[str, str] = {}  # run folder id to MLflow run id
-        self._status: dict[str, str] = {}  # MLflow run id to its status
+        self._client = MlflowClient(uri or default_uri(results))
+        store = None if uri else (results / ".mlflow" / "artifacts").resolve().as_uri()
+        self._experiment = self._experiment_id(description, store)
+        self._known: dict[str, str] = {}  # run id of the suite to run id of MLflow
+        self._status: dict[str, str] = {}  # run id of MLflow to its status
+        self._logged: dict[str, int] = {}  # run id of MLflow to last logged step
         self._read_existing()
-        self._logged: dict[str, int] = {}  # MLflow run id to last logged step
 
-    def _experiment_id(self, results: Path | None) -> str:
-        found = self._client.get_experiment_by_name(self._study.name)
+    def _experiment_id(self, description: str, store: str | None) -> str:
+        found = self._client.get_experiment_by_name(self._study)
         if found:
             return found.experiment_id
-        store = results and (results / ".mlflow" / "artifacts").resolve().as_uri()
-        description = f"**{self._study.title}.** {self._study.question}"
-        tags = {"mlflow.note.content": description}
-        return self._client.create_experiment(self._study.name, artifact_location=store, tags=tags)
+        tags: dict[str, Any] = {"mlflow.note.content": description}
+        return self._client.create_experiment(self._study, artifact_location=store, tags=tags)
 
     def _read_existing(self) -> None:
         token = None
@@ -90,54 +84,59 @@ class Tracker:
             if not token:
                 return
 
-    def sync(self, runs: list[PlannedRun], *, closing: bool = False) -> None:
-        """Brings MLflow to what the run folders say.
+    def sync(self, runs: Iterable[TrackedRun], *, closing: bool = False) -> None:
+        """Brings MLflow to what is stored of the runs.
 
         Args:
-            runs: The study's runs, or those that may have changed.
+            runs: Runs that have begun.
             closing: No worker is left: what neither finished nor failed was killed.
         """
         for run in runs:
-            if not run.folder.file("config.json").exists():
-                continue
-            mlflow_id = self._known.get(run.folder.run_id) or self._create(run)
+            mlflow_id = self._known.get(run.run_id) or self._create(run)
             if self._status[mlflow_id] == "FINISHED":
                 continue
-            state = run.state()
-            if state == "done":
+            self._log_history(mlflow_id, run.history())
+            if run.state == "done":
                 self._log_results(run, mlflow_id)
-            else:
-                beat = run.folder.read_json("progress.json") or {}
-                self._log_history(mlflow_id, beat.get("history", []))
-            killed = closing and state == "running"
-            self._set_status(mlflow_id, "KILLED" if killed else STATUS[state])
+            killed = closing and run.state == "running"
+            self._set_status(mlflow_id, "KILLED" if killed else STATUS[run.state])
 
-    def _set_status(self, mlflow_id: str, status: str) -> None:
-        if self._status[mlflow_id] != status:
-            self._client.update_run(mlflow_id, status=status)
-            if status != "RUNNING":
-                self._client.set_terminated(mlflow_id, status)
-            self._status[mlflow_id] = status
+    def log_summaries(self, summaries: dict[str, dict[str, float]]) -> None:
+        """One run per cell with means and interval bounds over seeds and utterances.
 
-    def _create(self, run: PlannedRun) -> str:
-        tags = {
-            "run_id": run.folder.run_id,
-            "study": self._study.name,
-            "cell": run.cell,
-            "config_hash": run.config.identity(),
-            "data_hash": run.config.data_hash,
-        }
-        name = f"{run.cell} seed {run.seed}"
-        created = self._client.create_run(self._experiment, tags=tags, run_name=name)
+        Args:
+            summaries: Cell to metrics, such as `pesq_wb`, `pesq_wb_low`, `pesq_wb_high`.
+        """
+        for cell, metrics in summaries.items():
+            key = f"summary of {cell}"
+            if key not in self._known:
+                tags = {"run_id": key, "study": self._study, "cell": cell, "summary": "true"}
+                created = self._client.create_run(self._experiment, tags=tags, run_name=key)
+                self._known[key] = created.info.run_id
+            self._log(self._known[key], [(name, value, 0) for name, value in metrics.items()])
+            self._client.set_terminated(self._known[key], "FINISHED")
+
+    def _create(self, run: TrackedRun) -> str:
         from mlflow.entities import Param
 
-        params = [Param(key, str(value)) for key, value in _params(run).items()]
+        tags = {"run_id": run.run_id, **run.tags}
+        created = self._client.create_run(self._experiment, tags=tags, run_name=run.name)
+        params = [Param(key, value) for key, value in run.params.items()]
         self._client.log_batch(created.info.run_id, params=params)
-        self._known[run.folder.run_id] = created.info.run_id
+        self._known[run.run_id] = created.info.run_id
         self._status[created.info.run_id] = "RUNNING"
         return created.info.run_id
 
-    def _log_history(self, mlflow_id: str, history: list[dict[str, float]]) -> None:
+    def _set_status(self, mlflow_id: str, status: str) -> None:
+        if self._status[mlflow_id] == status:
+            return
+        if status == "RUNNING":
+            self._client.update_run(mlflow_id, status=status)
+        else:
+            self._client.set_terminated(mlflow_id, status)
+        self._status[mlflow_id] = status
+
+    def _log_history(self, mlflow_id: str, history: Rows) -> None:
         """Logs the rows after the last logged step, so that a resumed run repeats none."""
         if mlflow_id not in self._logged:
             points = self._client.get_metric_history(mlflow_id, "loss")
@@ -147,7 +146,7 @@ class Tracker:
             (key, value, int(row["step"]))
             for row in rows
             for key, value in row.items()
-            if key not in ("step", "run_id") and value is not None and np.isfinite(value)
+            if key not in ("step", "run_id") and np.isfinite(value)
         ]
         self._log(mlflow_id, metrics)
         if rows:
@@ -161,117 +160,60 @@ class Tracker:
         for start in range(0, len(points), BATCH):
             self._client.log_batch(mlflow_id, metrics=points[start : start + BATCH])
 
-    def _log_results(self, run: PlannedRun, mlflow_id: str) -> None:
-        history = pd.read_parquet(run.folder.file("history.parquet"))
-        self._log_history(mlflow_id, history.to_dict("records"))
-        record = run.folder.read_json("run.json") or {}
-        step = record.get("train_steps") or 0
-        self._log(mlflow_id, [(key, value, step) for key, value in _final(run, record).items()])
-        self._client.set_tag(mlflow_id, "git_commit", record.get("git_commit", ""))
-        self._client.set_tag(mlflow_id, "device", record.get("device", ""))
-        self._log_dataset(run, mlflow_id)
-        self._log_artifacts(run, mlflow_id)
-
-    def _log_dataset(self, run: PlannedRun, mlflow_id: str) -> None:
+    def _log_results(self, run: TrackedRun, mlflow_id: str) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        dataset = Dataset(
-            name=self._study.data,
-            digest=run.config.data_hash[:36],
-            source_type="corpus",
-            source=self._study.data,
-        )
+        step = self._logged.get(mlflow_id, 0)
+        self._log(mlflow_id, [(key, value, step) for key, value in run.final().items()])
+        for key in ("git_commit", "device"):
+            self._client.set_tag(mlflow_id, key, run.tags[key])
+        dataset = Dataset(self._data, run.tags["data_hash"][:36], "corpus", self._data)
         inputs = DatasetInput(dataset, [InputTag("mlflow.data.context", "training and test")])
         self._client.log_inputs(mlflow_id, [inputs])
+        if run.folder:
+            self._log_artifacts(run.folder, mlflow_id)
 
-    def _log_artifacts(self, run: PlannedRun, mlflow_id: str) -> None:
-        self._client.log_artifact(mlflow_id, str(run.folder.file("config.json")))
-        if not run.folder.file("examples.npz").exists():
+    def _log_artifacts(self, folder: Path, mlflow_id: str) -> None:
+        self._client.log_artifact(mlflow_id, str(folder / "config.json"))
+        if not (folder / "examples.npz").exists():
             return
         import soundfile
 
-        with tempfile.TemporaryDirectory() as folder:
-            with np.load(run.folder.file("examples.npz")) as waves:
+        with tempfile.TemporaryDirectory() as audio:
+            with np.load(folder / "examples.npz") as waves:
                 for name in waves:
-                    path = Path(folder, f"{name.replace('/', '-')}.wav")
+                    path = Path(audio, f"{name.replace('/', '-')}.wav")
                     soundfile.write(path, waves[name], SAMPLE_RATE, subtype="PCM_16")
-            self._client.log_artifacts(mlflow_id, folder, "audio")
+            self._client.log_artifacts(mlflow_id, audio, "audio")
 
 
 class Mirror:
     """Keeps a tracker going beside a study; trouble with MLflow is a note, never a stop.
 
     Args:
-        study: The study.
-        results: Results folder.
-        uri: Tracking server or database, or None for the default.
+        make: Makes the tracker; tried again while it fails.
         console: Where the note goes.
     """
 
-    def __init__(self, study: Study, results: Path, uri: str | None, console: Console):
+    def __init__(self, make: Callable[[], Tracker], console: Console):
+        self._make, self._console = make, console
         self._tracker: Tracker | None = None
-        self._make = lambda: Tracker(study, results, uri)
-        self._console, self._told = console, False
+        self._told = False
 
-    def sync(self, runs: list[PlannedRun], *, closing: bool = False) -> None:
+    def sync(self, runs: Iterable[TrackedRun], *, closing: bool = False) -> None:
         """As `Tracker.sync`; a failure is told once, and the next call tries again."""
+        self._try(lambda tracker: tracker.sync(runs, closing=closing))
+
+    def log_summaries(self, summaries: dict[str, dict[str, float]]) -> None:
+        """As `Tracker.log_summaries`, with the same leniency."""
+        self._try(lambda tracker: tracker.log_summaries(summaries))
+
+    def _try(self, action: Callable[[Tracker], None]) -> None:
         try:
             self._tracker = self._tracker or self._make()
-            self._tracker.sync(runs, closing=closing)
+            action(self._tracker)
         except Exception as error:  # whatever a server, a network or a database may throw
             if not self._told:
                 self._told = True
                 reason = str(error).splitlines()[0][:200]
                 self._console.print(f"[yellow]MLflow cannot be written now ({reason})[/]")
-
-
-def serve(results: Path, study: str, port: int, console: Console) -> None:
-    """Runs the MLflow UI on loopback until it is interrupted.
-
-    Raises:
-        UserError: nothing has been tracked here yet.
-    """
-    database = results / ".mlflow" / "mlflow.db"
-    if not database.exists():
-        raise UserError(f"Nothing was tracked in {results} yet; run a study first.")
-    console.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it)")
-    console.print(f"A filter to try: {FILTERS}")
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    subprocess.run([*command, "--backend-store-uri", default_uri(results)], check=False)
-
-
-def _params(run: PlannedRun) -> dict[str, Any]:
-    """Values of at most ten characters that differ in them, as parallel coordinates cut there."""
-    cell = find(run.cell)
-    if run.cell == UNPROCESSED or run.config.model is None:
-        return {"placement": "none", "seed": run.seed}
-    return {
-        "placement": cell.placement_code,
-        **{position: position in cell.placement for position in POSITIONS},
-        **{axis: getattr(cell, axis) or "none" for axis in AXES},
-        "seed": run.seed,
-        "init_channels": run.config.model.init_channels,
-        "train_steps": run.config.train.steps,
-        "batch_size": run.config.train.batch_size,
-    }
-
-
-def _final(run: PlannedRun, record: dict[str, Any]) -> dict[str, float]:
-    """Mean scores over the distorted conditions and within each condition, and what a run cost."""
-    scores = pd.read_parquet(run.folder.file("utterances.parquet"))
-    scores = scores.loc[scores["counterfactual"] == "learned"]
-    columns = list(FINAL_METRICS)
-    distorted = scores.loc[scores["condition"].isin(DISTORTED)]
-    values: dict[str, float] = distorted[columns].astype(float).mean().to_dict()
-    for condition, part in scores.groupby("condition"):
-        means = part[columns].astype(float).mean()
-        values |= {f"{metric}_{condition}": mean for metric, mean in means.items()}
-    routing = pd.read_parquet(run.folder.file("routing.parquet"))
-    if len(routing):
-        known = routing.dropna(subset=["true_class"])
-        values["test_routing_accuracy"] = float(
-            np.mean(known["predicted_class"] == known["true_class"])
-        )
-    cost = {key: record.get(key) for key in ("params", "macs", "train_s", "inference_rtf")}
-    values |= {key: value for key, value in cost.items() if value is not None}
-    return {str(key): float(value) for key, value in values.items() if np.isfinite(value)}

@@ -95,7 +95,6 @@ def _execute(job: Job) -> None:
             trained.enhancer, test, config.test, device=job.device, score_jobs=job.score_jobs
         )
         write_atomic(job.folder.file("examples.npz"), _examples(found.examples))
-        names.append("examples.npz")
     write_atomic(job.folder.file("utterances.parquet"), _parquet(found.utterances))
     write_atomic(job.folder.file("routing.parquet"), _parquet(found.routing))
     write_atomic(job.folder.file("history.parquet"), _parquet(history))

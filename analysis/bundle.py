@@ -14,7 +14,7 @@ from analysis import vocabulary as words
 from analysis.samples import Sample
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a bundle is equal to itself alone and hashable
 class Bundle:
     """One study's results.
 
@@ -58,7 +58,8 @@ class Bundle:
     @cached_property
     def run_rows(self) -> dict[str, np.ndarray]:
         """Rows of `runs` that belong to each cell."""
-        return {str(cell): rows for cell, rows in self.runs.groupby("cell").indices.items()}
+        groups = self.runs.groupby("cell").indices
+        return {str(cell): np.asarray(rows) for cell, rows in groups.items()}
 
     @cached_property
     def run_seeds(self) -> np.ndarray:

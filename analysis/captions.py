@@ -49,13 +49,18 @@ def verdicts(comparisons: list[Comparison | None], margin: float | None) -> str:
         text += f"; equivalent: two one-sided tests within ±{margin:g} (PESQ-WB)"
     if any(c.n_seeds > 1 for c in known):
         text += "; training noise of the differences is pooled over the study's cells"
-    detectable = [c.detectable for c in known if np.isfinite(c.detectable)]
-    if detectable:
-        text += (
-            f". Smallest difference that one test detects with 80 % power: "
-            f"{np.median(detectable):.3f} (median, before Holm)"
-        )
-    return text + "."
+    return f"{text}. {detectable(comparisons)}"
+
+
+def detectable(comparisons: list[Comparison | None]) -> str:
+    """The smallest difference that the tests of a table can find."""
+    found = [c.detectable for c in comparisons if c is not None and np.isfinite(c.detectable)]
+    if not found:
+        return ""
+    return (
+        "Smallest difference that one test detects with 80 % power: "
+        f"{np.median(found):.3f} (median, before Holm)."
+    )
 
 
 def missing(bundle: Bundle, cells: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Verdicts: what may be said of a family of paired differences."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from analysis.seed_noise import SeedNoise, seed_noise
 from analysis.statistics import Interval, mean_interval
 
 ALPHA = 0.05
-N_FLIPS = 10_000
+N_FLIPS = 10_000  # at least; 100 for each comparison, so that Holm can decide
 RANDOM_STATE = 0  # of every table and figure, so that a report can be repeated byte by byte
 
 
@@ -59,17 +60,19 @@ def judge(
     differences: list[Sample | None],
     metric: str,
     conditions: tuple[str, ...] = words.DISTORTED,
+    families: list[str] | None = None,
 ) -> list[Comparison | None]:
-    """Compare one family of differences; None (nothing to compare) stays None.
+    """Compare differences; None (nothing to compare) stays None.
 
     What training anew adds is learned from all cells of the study (`seed_noise`) where a
     difference is between cells.
 
     Args:
         bundle: The study.
-        differences: Paired differences of the family.
+        differences: Paired differences.
         metric: What they are differences of.
         conditions: Conditions they were restricted to.
+        families: Family of each difference, for Holm; None if all are one.
     """
     result: list[Comparison | None] = [None] * len(differences)
     used = {i: s for i, s in enumerate(differences) if s is not None and s.n_utterances}
@@ -77,30 +80,41 @@ def judge(
         return result
     noise = study_noise(bundle, metric, conditions)
     intervals = [_difference_interval(sample, noise) for sample in used.values()]
-    flips = hypotheses.sign_flip_test(
-        np.stack([s.seed_average() for s in used.values()]),
-        N_FLIPS, np.random.default_rng(RANDOM_STATE),
-    )  # fmt: skip
+    member = np.array([families[i] if families else "" for i in used])
+    averages = np.stack([s.seed_average() for s in used.values()])
+    n_flips = max(N_FLIPS, 100 * int(np.unique(member, return_counts=True)[1].max()))
+    flips = hypotheses.sign_flip_test(averages, n_flips, np.random.default_rng(RANDOM_STATE))
     anew = np.array([hypotheses.random_effects_p(i) for i in intervals])
     p_values = np.where(np.isnan(anew), np.nan, np.maximum(flips, anew))
+    adjusted = _holm_within(p_values, member)
     equivalent = np.full(len(used), np.nan)
     if (margin := margin_of(metric)) is not None:
-        each = [hypotheses.equivalence_p(i, margin) for i in intervals]
-        equivalent = hypotheses.holm(np.array(each))
-    adjusted = hypotheses.holm(p_values)
+        each = np.array([hypotheses.equivalence_p(i, margin) for i in intervals])
+        equivalent = _holm_within(each, member)
     for row, (i, sample) in enumerate(used.items()):
-        interval = intervals[row]
-        detectable = hypotheses.minimum_detectable_effect(interval.standard_error, interval.df)
-        result[i] = Comparison(
-            interval=interval, p_flip=flips[row], p_anew=anew[row], p=p_values[row],
-            p_holm=adjusted[row], p_equivalent=equivalent[row],
-            improvement=hypotheses.probability_of_improvement(*sample.values()),
-            detectable=float(detectable),
-            n_seeds=len(sample.seeds), n_utterances=sample.n_utterances,
-        )  # fmt: skip
+        p = (flips[row], anew[row], p_values[row], adjusted[row], equivalent[row])
+        result[i] = _comparison(sample, intervals[row], *p)
     return result
 
 
+def _comparison(sample: Sample, interval: Interval, *p_values: float) -> Comparison:
+    detectable = hypotheses.minimum_detectable_effect(interval.standard_error, interval.df)
+    return Comparison(
+        interval, *p_values,
+        improvement=hypotheses.probability_of_improvement(*sample.values()),
+        detectable=float(detectable),
+        n_seeds=len(sample.seeds), n_utterances=sample.n_utterances,
+    )  # fmt: skip
+
+
+def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
+    adjusted = np.empty(len(p_values))
+    for family in np.unique(families):
+        adjusted[families == family] = hypotheses.holm(p_values[families == family])
+    return adjusted
+
+
+@lru_cache(maxsize=32)
 def study_noise(bundle: Bundle, metric: str, conditions: tuple[str, ...]) -> SeedNoise | None:
     """Seed noise of every trained cell in a metric's mean over these conditions."""
     mask = bundle.in_conditions(conditions)

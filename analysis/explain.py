@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis import captions
 from analysis import vocabulary as words
+from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
 from analysis.compare import differences_to, equal_cost_reference, judge
 from analysis.load import BundleError, load_bundle
@@ -34,6 +35,7 @@ def explain(bundle_dir: Path, cell: str) -> str:
     if not bundle.has(cell):
         return "\n".join([*parts, *captions.missing(bundle, [cell]), "No run is finished."])
     parts += _runs(bundle, cell) + _scores(bundle, cell) + _comparisons(bundle, cell)
+    parts += _table_entries(bundle, cell)
     parts += captions.missing(bundle, [cell]) + captions.unscored(bundle, [cell])
     parts += ["", "Settings of the study", _indent(json.dumps(bundle.study["config"], indent=2))]
     return "\n".join(parts) + "\n"
@@ -73,6 +75,26 @@ def _scores(bundle: Bundle, cell: str) -> list[str]:
                 f"[{float(mean.low):.4f}, {float(mean.high):.4f}]  N {sample.n_utterances:<4} "
                 f"seeds: {seeds}"
             )
+    return lines
+
+
+def _table_entries(bundle: Bundle, cell: str) -> list[str]:
+    """The rows of the report's tables that stand for the cell, adjusted for their families."""
+    names = [words.cell_name(cell), cell]
+    if cell == words.cell_code(cell.split(".", maxsplit=1)[0]):
+        names.append(cell.split(".", maxsplit=1)[0])
+    names += [words.NO_PLACEMENT] if cell == words.DENSE else []
+    labels = {captions.row_label(bundle, cell, name) for name in names}
+    lines = ["", "Table entries (p and verdict after Holm over the table's family)"]
+    for table in all_tables(bundle):
+        headers = [column.header for column in table.columns]
+        for row in table.rows:
+            if labels & {str(row.values[0]), row.group}:
+                start = 1 if str(row.values[0]) in labels else 0
+                values = zip(headers[start:], row.values[start:], strict=True)
+                shown = ", ".join(f"{header} {value}" for header, value in values)
+                group = f" ({row.group})" if row.group and start else ""
+                lines.append(f"  {table.title}{group}: {shown}")
     return lines
 
 

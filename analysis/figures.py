@@ -76,7 +76,7 @@ def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, s
     for name, (_, draw) in all_figures().items():
         files = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
         try:
-            with mpl.rc_context(_STYLE):
+            with mpl.rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
                 figure = draw(bundle)
                 figure.savefig(files[0], metadata={"Software": None})
                 nothing = {"CreationDate": None, "Creator": None, "Producer": None}

@@ -115,8 +115,11 @@ def _gain_tiles(
 
 
 def effects(bundle: Bundle) -> Figure:
-    """Shapley values, main effects and interactions of every complete design."""
-    designs = table_factorial.complete_designs(bundle)
+    """Shapley values, main effects and interactions of placements and of axes.
+
+    The design of all eight factors at once stands in table 6 alone.
+    """
+    designs = [d for d in table_factorial.complete_designs(bundle) if len(d.factors) < 8]
     if not designs:
         reasons = table_factorial.incomplete_reasons(bundle)
         raise NothingToDrawError("no factorial design is complete: " + "; ".join(reasons))
@@ -158,7 +161,7 @@ def quality_against_macs(bundle: Bundle) -> Figure:
         colour, marker = _kind_style(point.cell)
         axes.plot(
             point.macs / 1e9, point.quality, marker, markersize=4.2,
-            markeredgecolor=colour, markerfacecolor=(colour, point.probability),
+            markeredgecolor=colour, markerfacecolor=(colour, point.probability["macs"]),
             markeredgewidth=0.7, zorder=3,
         )  # fmt: skip
     front = sorted((p for p in points if p.on_front), key=lambda p: p.macs)
@@ -167,11 +170,12 @@ def quality_against_macs(bundle: Bundle) -> Figure:
         color=style.VERMILION, linewidth=1, zorder=1,
     )  # fmt: skip
     for i, point in enumerate(front):
-        name = point.cell.split(".")[0] if "." in point.cell else point.cell
+        name = words.short_name(point.cell).removeprefix("S-MoE ")
+        chance = point.probability["macs"] * 100
         axes.annotate(
-            f"{name} {point.probability * 100:.0f} %", (point.macs / 1e9, point.quality),
-            textcoords="offset points", xytext=(-4 if i else 0, 4), ha="right" if i else "left",
-            fontsize=5.8,
+            f"{name} {chance:.0f} %", (point.macs / 1e9, point.quality), fontsize=5.8,
+            textcoords="offset points", xytext=(-4, 4) if i else (0, -9),
+            ha="right" if i else "left",
         )  # fmt: skip
     for marker, colour, label in (
         ("s", style.BLACK, "plain U-Net"), ("o", style.BLUE, "S-MoE"),

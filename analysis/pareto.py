@@ -8,9 +8,12 @@ from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.compare import RANDOM_STATE
 from analysis.samples import align
-from analysis.statistics import bootstrap_means, mean_interval
+from analysis.statistics import bootstrap_means
 
 N_RESAMPLES = 10_000
+
+
+COSTS = ("macs", "params", "inference_rtf")
 
 
 @dataclass(frozen=True)
@@ -20,22 +23,17 @@ class Point:
     Attributes:
         cell: Its code.
         macs: MACs per second of audio.
-        params: Parameters.
-        real_time_factor: Compute time per second of audio.
         quality: Mean PESQ-WB over the distorted utterances.
-        half_width: Half of its 95 % interval.
         on_front: No other cell has at most its MACs and more quality.
-        probability: Share of resamples in which it lies on the front.
+        probability: Cost (column of the runs) to the share of resamples in which the cell lies on
+            that cost's front.
     """
 
     cell: str
     macs: float
-    params: float
-    real_time_factor: float
     quality: float
-    half_width: float
     on_front: bool
-    probability: float
+    probability: dict[str, float]
 
 
 def front(cost: np.ndarray, quality: np.ndarray) -> np.ndarray:
@@ -71,18 +69,21 @@ def points(bundle: Bundle) -> list[Point]:
     if not complete.any():
         return []
     scores, strata = scores[:, :, complete], bundle.strata[complete]
-    rows = [bundle.cell_row(c) for c in cells]
-    cost = np.array([float(r["macs"]) for r in rows])
-    interval = mean_interval(scores, strata)
-    rng = np.random.default_rng(RANDOM_STATE)
-    drawn = bootstrap_means(scores, N_RESAMPLES, rng, strata)
-    on_front, probability = front(cost, interval.estimate), front(cost, drawn).mean(axis=0)
+    cost = {name: _cost(bundle, cells, name) for name in COSTS}
+    quality = scores.mean(axis=(1, 2))
+    drawn = bootstrap_means(scores, N_RESAMPLES, np.random.default_rng(RANDOM_STATE), strata)
+    on_front = front(cost["macs"], quality)
+    share = {name: front(values, drawn).mean(axis=0) for name, values in cost.items()}
     return [
         Point(
-            cell=cell, macs=cost[i], params=float(rows[i]["params"]),
-            real_time_factor=float(rows[i]["inference_rtf"]),
-            quality=float(interval.estimate[i]), half_width=float(interval.half_width[i]),
-            on_front=bool(on_front[i]), probability=float(probability[i]),
+            cell=cell, macs=float(cost["macs"][i]), quality=float(quality[i]),
+            on_front=bool(on_front[i]), probability={k: float(v[i]) for k, v in share.items()},
         )
         for i, cell in enumerate(cells)
     ]  # fmt: skip
+
+
+def _cost(bundle: Bundle, cells: list[str], name: str) -> np.ndarray:
+    """Median over a cell's runs: parameters and MACs do not vary, times do."""
+    values = bundle.runs[name].to_numpy(dtype=float)
+    return np.array([np.median(values[bundle.run_rows[c]]) for c in cells])

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -129,13 +130,14 @@ _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "–": "--", "\u2009": r"\,", "<": "$<$", ">": "$>$", "×": r"$\times$",
-    "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$",
+    "\0": "{-}", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$",
 }  # fmt: skip
 
 
 def _latex(text: str) -> str:
-    escaped = "".join(_LATEX.get(character, character) for character in text)
-    return escaped.replace("-----", "{-}{-}{-}{-}{-}").replace("$$", "")
+    """Escaped text; hyphens in a row (placement codes) would else join into one dash."""
+    apart = re.sub("-{2,}", lambda run: "\0" * len(run.group()), text)
+    return "".join(_LATEX.get(character, character) for character in apart)
 
 
 def to_latex(table: Table) -> str:

@@ -1,23 +1,20 @@
 """A study's report: every table and figure rebuilt from its bundle, byte for byte the same."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis import captions
 from analysis import vocabulary as words
+from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
 from analysis.compare import differences_to, equal_cost_reference, judge
 from analysis.figures import draw_all
 from analysis.load import load_bundle
+from analysis.page import write_page
 from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
-from analysis.table_axes import axis_table
-from analysis.table_factorial import factorial_table
-from analysis.table_router import counterfactual_table, router_table, specialisation_table
 from analysis.tables import (
     NOT_ABOVE_INPUT,
-    cost_table,
     main_cells,
-    main_table,
     not_above_note,
     placement_table,
     quality_column,
@@ -34,27 +31,19 @@ class ReportSummary:
         figures: PNG of each figure; the PDF lies beside it.
         skipped: Figure to the reason why it was not drawn.
         findings: One sentence each: what the study says.
+        page: The HTML page with all of it.
     """
 
     bundle: Bundle
     tables: list[Path]
     figures: list[Path]
     skipped: dict[str, str]
-    findings: list[str] = field(default_factory=list)
-
-
-def all_tables(bundle: Bundle) -> list[Table]:
-    """Tables 1 to 8 in order; those of the router only if a run has one."""
-    router = [router_table, counterfactual_table, specialisation_table]
-    tables = [main_table(bundle), placement_table(bundle)]
-    tables += [axis_table(bundle, axis) for axis in words.AXES]
-    tables += [factorial_table(bundle)]
-    tables += [make(bundle) for make in router if len(bundle.routing)]
-    return [*tables, cost_table(bundle)]
+    findings: list[str]
+    page: Path
 
 
 def build_report(bundle_dir: Path) -> ReportSummary:
-    """Write `tables/` and `figures/` into a results folder, from its bundle alone.
+    """Write `tables/`, `figures/` and `report.html` into a results folder, from its bundle alone.
 
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
@@ -63,13 +52,33 @@ def build_report(bundle_dir: Path) -> ReportSummary:
     folder = bundle_dir / "tables"
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for table in all_tables(bundle):
+    tables = all_tables(bundle)
+    for table in tables:
         for suffix, form in FORMATS.items():
             path = folder / f"{table.name}.{suffix}"
             path.write_text(form(table), encoding="utf-8", newline="\n")
         written.append(folder / f"{table.name}.md")
     drawn, skipped = draw_all(bundle, bundle_dir / "figures")
-    return ReportSummary(bundle, written, list(drawn.values()), skipped, findings(bundle))
+    found = findings(bundle)
+    page = bundle_dir / "report.html"
+    write_page(bundle, tables, drawn, skipped, found, page)
+    return ReportSummary(bundle, written, list(drawn.values()), skipped, found, page)
+
+
+def screen(summary: ReportSummary) -> str:
+    """Tables 1 and 2 for a terminal, what was found, and where everything lies."""
+    folder = summary.page.parent
+    parts = [
+        main_table_text(summary.bundle),
+        placement_table_text(summary.bundle),
+        *(f"- {finding}" for finding in summary.findings),
+        "",
+        f"Tables   {folder / 'tables'}",
+        f"Figures  {folder / 'figures'}",
+        f"Page     {summary.page}",
+        f"Bundle   {folder}",
+    ]
+    return "\n".join(parts)
 
 
 def main_table_text(bundle: Bundle) -> str:

@@ -124,7 +124,9 @@ def _interval(
     return Interval(np.asarray(estimate), estimate - half, estimate + half, error, df)
 
 
-def combined_variance(seeds: Array, utterances: Array, rest: Array) -> Array:
+def combined_variance(
+    seeds: Array | float, utterances: Array | float, rest: Array | float
+) -> Array:
     """Variance of the mean from its mean squares; no component counts as negative.
 
     The mean squares of seeds and of utterances contain the rest once each, the mean only once.

@@ -5,9 +5,9 @@ import numpy as np
 from analysis import captions, routing
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import Comparison, judge
+from analysis.compare import ALPHA, Comparison, judge
 from analysis.render import MISSING, Column, Entry, Row, Table, Value, estimate
-from analysis.samples import difference
+from analysis.samples import Sample, difference
 
 _FORCED = tuple(k for k in words.COUNTERFACTUALS if k != "learned")
 
@@ -59,46 +59,56 @@ def router_table(bundle: Bundle) -> Table:
 
 def counterfactual_table(bundle: Bundle) -> Table:
     """Table 7b: what other routing decisions would have cost the same weights."""
-    entries, labels, learned, judged = _forced_differences(bundle, words.DISTORTED)
+    mask = bundle.in_conditions(words.DISTORTED)
+    cells: dict[str, Sample] = {}
+    differences: list[Sample | None] = []
+    for cell in routing.router_cells(bundle):
+        samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
+        if not samples:
+            continue
+        cells[cell] = samples["learned"].restrict(mask)
+        differences += [
+            difference(samples[k], samples["learned"]).restrict(mask) if k in samples else None
+            for k in _FORCED
+        ]
+    families = [cell for cell in cells for _ in _FORCED]
+    judged = judge(bundle, differences, words.PRIMARY, families=families)
     rows = []
-    for label, base, comparisons in zip(labels, learned, entries, strict=True):
-        values: list[Value] = [label, base]
-        values += [_signed_with_mark(c) for c in comparisons]
-        rows.append(Row(values))
+    for i, (cell, learned) in enumerate(cells.items()):
+        values: list[Value] = [captions.row_label(bundle, cell, cell), estimate(learned.mean(), 3)]
+        own = judged[i * len(_FORCED) : (i + 1) * len(_FORCED)]
+        rows.append(Row([*values, *[_signed_with_mark(c) for c in own]]))
     columns = [Column("Network", "network", numeric=False), Column("learned", "learned")]
     columns += [Column(f"{k} − learned", f"{k}_minus_learned") for k in _FORCED]
-    n = _subset_size(bundle)
+    n = max((learned.n_utterances for learned in cells.values()), default=0)
     caption = (
         "PESQ-WB of the learned routing, and the paired change when the same trained weights are "
         f"routed otherwise. N = {n} distorted utterances that were scored under every routing, "
         f"{captions.seeds_and_interval(bundle)}"
     )
-    notes = ["* differs from learned (Holm over the table, 5 %).", *_verdict_note(judged)]
-    return Table("table7b_counterfactuals", "Table 7b: forced routing", caption, columns, rows,
-                 notes)  # fmt: skip
+    notes = [f"* differs from learned (Holm within a network, 5 %). {captions.detectable(judged)}"]
+    title = "Table 7b: forced routing"
+    return Table("table7b_counterfactuals", title, caption, columns, rows, notes)
 
 
 def specialisation_table(bundle: Bundle) -> Table:
     """Table 7c: causal specialisation, each condition with each expert alone."""
-    rows = []
+    entries: list[tuple[str, str, Sample, Sample]] = []
     for cell in routing.router_cells(bundle):
         samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
         if not {"noise-only", "reverb-only"} <= set(samples):
             continue
         for condition in words.DISTORTED:
             mask = bundle.in_conditions((condition,))
-            noise, reverb = (samples[k].restrict(mask) for k in ("noise-only", "reverb-only"))
-            gap = difference(noise, reverb)
-            rows.append((cell, condition, noise, reverb, gap))
-    judged = judge(bundle, [r[4] for r in rows], words.PRIMARY)
-    table_rows = [
-        Row(
-            [condition, estimate(noise.mean(), 3), estimate(reverb.mean(), 3),
-             _signed_with_mark(judged[i])],
-            captions.row_label(bundle, cell, cell),
-        )
-        for i, (cell, condition, noise, reverb, _) in enumerate(rows)
-    ]  # fmt: skip
+            alone = [samples[k].restrict(mask) for k in ("noise-only", "reverb-only")]
+            entries.append((cell, condition, alone[0], alone[1]))
+    gaps: list[Sample | None] = [difference(noise, reverb) for *_, noise, reverb in entries]
+    judged = judge(bundle, gaps, words.PRIMARY, families=[cell for cell, *_ in entries])
+    rows = []
+    for (cell, condition, noise, reverb), gap in zip(entries, judged, strict=True):
+        values: list[Value] = [condition, estimate(noise.mean(), 3), estimate(reverb.mean(), 3)]
+        label = captions.row_label(bundle, cell, cell)
+        rows.append(Row([*values, _signed_with_mark(gap)], label))
     columns = [
         Column("Condition", "condition", numeric=False), Column("noise expert", "noise_only"),
         Column("reverb expert", "reverb_only"),
@@ -108,43 +118,13 @@ def specialisation_table(bundle: Bundle) -> Table:
         "PESQ-WB with one expert alone (weight 1), by condition: an expert that specialised is the "
         f"better one for its own distortion. {captions.seeds_and_interval(bundle)}"
     )
-    notes = ["* differs from zero (Holm over the table, 5 %).", *_verdict_note(judged)]
+    notes = [f"* differs from zero (Holm within a network, 5 %). {captions.detectable(judged)}"]
     title = "Table 7c: causal specialisation"
-    return Table("table7c_specialisation", title, caption, columns, table_rows, notes)
-
-
-def _forced_differences(bundle: Bundle, conditions: tuple[str, ...]):
-    """Per cell the comparisons of every forced routing with the learned one, one family."""
-    labels, learned, differences = [], [], []
-    mask = bundle.in_conditions(conditions)
-    for cell in routing.router_cells(bundle):
-        samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
-        if not samples:
-            continue
-        labels.append(captions.row_label(bundle, cell, cell))
-        learned.append(estimate(samples["learned"].restrict(mask).mean(), 3))
-        for kind in _FORCED:
-            pair = difference(samples[kind], samples["learned"]) if kind in samples else None
-            differences.append(pair.restrict(mask) if pair is not None else None)
-    judged = judge(bundle, differences, words.PRIMARY)
-    n = len(_FORCED)
-    return [judged[i * n : (i + 1) * n] for i in range(len(labels))], labels, learned, judged
+    return Table("table7c_specialisation", title, caption, columns, rows, notes)
 
 
 def _signed_with_mark(comparison: Comparison | None) -> Entry:
     if comparison is None:
         return Entry(np.nan)
-    mark = "*" if comparison.p_holm < 0.05 else ""
+    mark = "*" if comparison.p_holm < ALPHA else ""
     return estimate(comparison.interval, 3, signed=True, mark=mark)
-
-
-def _verdict_note(judged: list[Comparison | None]) -> list[str]:
-    return [captions.verdicts(judged, None)] if any(judged) else []
-
-
-def _subset_size(bundle: Bundle) -> int:
-    for cell in routing.router_cells(bundle):
-        samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
-        if samples:
-            return samples["learned"].n_utterances
-    return 0

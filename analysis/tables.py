@@ -1,4 +1,4 @@
-"""Table 1 (main comparison), table 2 (placements) and table 8 (cost)."""
+"""Table 1 (main comparison) and table 2 (placements)."""
 
 import numpy as np
 
@@ -192,39 +192,3 @@ def _placement_columns() -> list[Column]:
         Column("Δ equal cost", "difference_to_equal_cost"),
         Column("verdict", "verdict_equal_cost", numeric=False),
     ]  # fmt: skip
-
-
-def cost_table(bundle: Bundle) -> Table:
-    """Table 8: parameters, MACs, step time and real-time factor of every cell."""
-    cells = bundle.cells()
-    rows = []
-    for cell in cells:
-        runs = bundle.runs[bundle.runs["cell"] == cell]
-        step_ms = float((runs["train_s"] / runs["train_steps"]).median() * 1e3)
-        mean = samples_of(bundle, [cell], words.PRIMARY)[0]
-        rows.append(
-            Row(
-                [
-                    captions.row_label(bundle, cell, cell),
-                    Entry(float(runs["params"].iloc[0]) / 1e6, decimals=3),
-                    Entry(float(runs["macs"].iloc[0]) / 1e9, decimals=3),
-                    Entry(step_ms, decimals=1),
-                    Entry(float(runs["inference_rtf"].median()), decimals=4),
-                    estimate(mean.mean() if mean is not None else None, 3),
-                ]
-            )
-        )
-    columns = [
-        Column("Network", "network", numeric=False),
-        Column("parameters (M)", "parameters_million"),
-        Column("GMACs per s of audio", "gmacs_per_second"),
-        Column("training step (ms)", "training_step_ms"),
-        Column("real-time factor", "real_time_factor"),
-        Column("PESQ-WB", "pesq_wb"),
-    ]
-    devices = ", ".join(sorted(bundle.runs["device"].dropna().unique()))
-    caption = (
-        f"Times are medians over seeds on the training machine ({devices}); the real-time factor "
-        f"is compute time per second of audio. {captions.measured(bundle)}"
-    )
-    return Table("table8_cost", "Table 8: cost", caption, columns, rows)

@@ -128,7 +128,8 @@ def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[in
 def _score(jobs: list[tuple[TestSet, int, str, Tensor]], score_jobs: int) -> list[Row]:
     scored: Any = joblib.Parallel(n_jobs=score_jobs)(
         joblib.delayed(score)(
-            reference=test.mixture.clean[row].cpu().numpy(), estimate=estimate.cpu().numpy()
+            reference=test.mixture.clean[row, : test.samples[row]].cpu().numpy(),
+            estimate=estimate[: test.samples[row]].cpu().numpy(),
         )
         for test, row, _, estimate in jobs
     )
@@ -162,6 +163,7 @@ def _examples(test: TestSet, enhanced: Tensor) -> list[Example]:
         rows = [row for row, c in enumerate(test.condition) if c == condition]
         row = rows[len(rows) // 2]
         noisy, clean = test.mixture.noisy[row], test.mixture.clean[row]
-        waves = (wave.cpu().numpy() for wave in (noisy, enhanced[row], clean))
+        samples = test.samples[row]
+        waves = (wave[:samples].cpu().numpy() for wave in (noisy, enhanced[row], clean))
         examples.append(Example(condition, *waves))
     return examples

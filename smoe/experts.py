@@ -56,26 +56,14 @@ class SMoELayer(nn.Module):
     def forward(self, x: Tensor, expert_weights: Tensor) -> Tensor:
         """Refines stacked features [B, 2C, F, T] with routing weights [B, E]."""
         gates = self.gates(expert_weights).to(x.dtype)[:, :, None, None, None]  # [B, E, 1, 1, 1]
-        output = x
+        samples = x.permute(0, 2, 3, 1)  # [B, F, T, 2C] as in memory, so that indexing keeps that
+        mixed = samples.clone()
         for index, expert in enumerate(self.experts):
             gate = gates[:, index]
-            if gate.requires_grad:  # a gate of zero still has a gradient: every sample is needed
-                output = torch.addcmul(output, gate, expert(x))
-                continue
-            rows = gate.flatten().nonzero().flatten()
-            if len(rows) == len(x):
-                output = torch.addcmul(output, gate, expert(x))
+            rows = None if gate.requires_grad else gate.flatten().nonzero().flatten()
+            if rows is None or len(rows) == len(x):  # a gate that learns needs every sample
+                mixed.addcmul_(gate, expert(x).permute(0, 2, 3, 1))
             elif len(rows):  # the expert sees only the samples that give it weight
-                output = _add_rows(output, rows, gate[rows] * expert(_take_rows(x, rows)))
-        return output
-
-
-def _take_rows(x: Tensor, rows: Tensor) -> Tensor:
-    """Samples `rows` of [B, C, F, T]; indexing the permuted view keeps the layout channels last."""
-    return x.permute(0, 2, 3, 1).index_select(0, rows).permute(0, 3, 1, 2)
-
-
-def _add_rows(x: Tensor, rows: Tensor, y: Tensor) -> Tensor:
-    """`x` [B, C, F, T] with `y` [rows, C, F, T] added to its samples `rows`."""
-    y = y.to(x.dtype).permute(0, 2, 3, 1)
-    return x.permute(0, 2, 3, 1).index_add(0, rows, y).permute(0, 3, 1, 2)
+                refined = expert(samples.index_select(0, rows).permute(0, 3, 1, 2))
+                mixed.index_add_(0, rows, gate[rows] * refined.permute(0, 2, 3, 1))
+        return mixed.permute(0, 3, 1, 2)

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from smoe.complex_nn import ComplexConv2d, ComplexUpsample2d
+from smoe.experts import DistortionSpecificExpert
 
 MASK_LAYER = "output_conv"
-MASK_VARIATION = 0.1
+SMALL = 0.1
 
 
 def initialise(network: nn.Module, seed: int) -> None:
@@ -22,6 +23,7 @@ def initialise(network: nn.Module, seed: int) -> None:
 
     The mask starts near 1, so that an untrained network passes its input on: training then begins
     with the phase of the input instead of a random one, which short trainings never make good.
+    Experts start as small refinements of what passes them by, for the same reason.
     Complex kernels: real and imaginary parts of variance 1 / (complex fan-in), which with CReLU
     keeps the variance of stacked features (He et al. 2015, applied to 2 x fan-in real inputs).
     """
@@ -39,9 +41,14 @@ def initialise(network: nn.Module, seed: int) -> None:
             if isinstance(bias, nn.Parameter):
                 bias.zero_()
             if isinstance(module, ComplexConv2d) and name.endswith(MASK_LAYER):
-                module.weight.mul_(MASK_VARIATION)
+                module.weight.mul_(SMALL)
                 assert module.bias is not None
                 module.bias.copy_(torch.tensor([1.0, 0.0]))  # 1 + 0i
+        for module in network.modules():
+            if isinstance(module, DistortionSpecificExpert):
+                closing = module[-1]
+                assert isinstance(closing, ComplexConv2d)
+                closing.weight.mul_(SMALL)
 
 
 def _draw(parameter: torch.Tensor, deviation: float, seed: int, name: str) -> None:

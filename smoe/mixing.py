@@ -1,7 +1,7 @@
 """Paired mixtures of speech, noise and reverberation: pure functions, batched on any device.
 
 Shapes: B mixtures, N samples of a crop, K samples of an impulse response. A mixture's numbers
-depend on its own ingredients only, never on its neighbours in the batch.
+depend on its own ingredients only, never on its neighbours in the batch (rounding apart).
 """
 
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ class DecoderBlock(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Stacked [B, 2 in, F, T] and skip [B, 2 skip, F', T'] to [B, 2 out, F', T']."""
         up = self.act(self.up_norm(self.up(x, (skip.shape[-2], skip.shape[-1]))))
-        return self.act(self.norm(self.conv(up) + self.skip_conv(skip)))
+        return self.act(self.norm(self.conv(up).add_(self.skip_conv(skip))))
 
 
 class SMoEEnhancedUNet(nn.Module):

@@ -18,6 +18,8 @@ NAMED_ROOTS = (
     "folders", "librispeech", "vctk", "voicebank-demand", "demand", "wham", "musan", "esc50",
     "rirs-noises", "but-reverbdb", "mit",
 )  # fmt: skip
+SYNTHESIS = ("espeakng-loader", "pyroomacoustics")
+DECODING = ("soundfile", "numpy", "scipy")
 KNOWN = ("synthetic", "synthetic:tiny", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
 
@@ -34,27 +36,32 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
         UserError: Unknown corpus, files that make no corpus, or two splits that share a speaker, a
             room or a recording; says what to do.
     """
-    content, prepare = _resolve(spec, progress or _silent)
+    progress = progress or _silent
+    content, prepare = _resolve(spec, progress)
     folder = Path(cache_dir).expanduser() / hashlib.sha256(content.encode()).hexdigest()[:24]
     corpus = load(folder, spec)
     if corpus is None:
         from smoe.corpora.leakage import guarded
+        from smoe.corpora.voicebank import gated
 
         shutil.rmtree(folder, ignore_errors=True)  # there is none, or a damaged one
+        work = folder.with_name(f".making-{folder.name}")
         try:
-            save(folder, guarded(prepare()))
+            save(folder, gated(guarded(prepare(work)), cores(), progress))
         except OSError as error:
             raise UserError(
                 f"The corpus could not be written to {cache_dir} ({error.strerror}); "
                 "free some space there or choose another folder."
             ) from error
+        shutil.rmtree(work, ignore_errors=True)
         corpus = load(folder, spec)
     if corpus is None:
         raise UserError(f"The prepared corpus in {folder} is damaged; delete it and try again.")
     return corpus
 
 
-Prepare = Callable[[], Iterator[Recording | Refused]]
+# Takes a folder in which to keep what an interrupted preparation can go on with.
+Prepare = Callable[[Path], Iterator[Recording | Refused]]
 
 
 def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
@@ -72,14 +79,14 @@ def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
 
 
 def _synthetic(size_name: str, progress: Progress) -> tuple[str, Prepare]:
-    def prepare() -> Iterator[Recording | Refused]:
+    def prepare(work: Path) -> Iterator[Recording | Refused]:
         from smoe.corpora import synthetic
 
         size = synthetic.TINY if size_name == "tiny" else synthetic.FULL
-        return synthetic.recordings(size, _cores(), progress)
+        return synthetic.recordings(size, cores(), progress, work)
 
     sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak")
-    return f"synthetic {size_name} {_made_by(sources)}", prepare
+    return f"synthetic {size_name} {_made_by(sources, SYNTHESIS)}", prepare
 
 
 def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
@@ -88,21 +95,21 @@ def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
     kind, _, root = spec.partition(":")
     alone = kind == "folders" and "+" not in spec
     found = folders.sources(Path(root).expanduser()) if alone else public.joined(spec)
-    content = folders.content_hash(found) + _made_by(("folders", "public", "audio", "acoustics"))
-    return content, lambda: folders.recordings(found, _cores(), progress)
+    content = folders.content_hash(found) + _made_by(
+        ("folders", "public", "audio", "acoustics"), ()
+    )
+    return content, lambda _work: folders.recordings(found, cores(), progress)
 
 
-def _made_by(sources: tuple[str, ...]) -> str:
+def _made_by(sources: tuple[str, ...], synthesis: tuple[str, ...]) -> str:
     """The code and the libraries that make a corpus: when they change, it is prepared anew."""
-    libraries = [
-        f"{name} {version(name)}"
-        for name in ("espeakng-loader", "pyroomacoustics", "soundfile", "numpy", "scipy")
-    ]
+    libraries = [f"{name} {version(name)}" for name in (*synthesis, *DECODING)]
     texts = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in sources]
     return hashlib.sha256("".join(libraries + texts).encode()).hexdigest()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

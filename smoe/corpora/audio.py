@@ -1,5 +1,7 @@
-"""Reading audio files of any kind into 16 kHz mono, or saying why not."""
+"""Finding audio files of any kind and reading them into 16 kHz mono, or saying why not."""
 
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -9,9 +11,10 @@ import soundfile
 from scipy import signal
 
 from smoe.config import SAMPLE_RATE
+from smoe.errors import UserError
 
 SUFFIXES = {".wav", ".flac", ".ogg", ".mp3", ".opus", ".aif", ".aiff", ".au", ".w64"}
-SHORTEST_S = {"speech": 0.25, "noise": 0.25, "rir": 0.02}
+SHORTEST_S = {"speech": 0.25, "noisy": 0.25, "noise": 0.25, "rir": 0.02}
 SILENT_BELOW = 2**-14  # two steps of 16 bit
 FULL_SCALE = 0.999
 MAX_CLIPPED = 0.1
@@ -39,13 +42,39 @@ class Decoded:
     notes: tuple[str, ...]
 
 
+def walk(root: Path) -> Iterator[Path]:
+    """All audio files below a folder, through links but never twice through one folder.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    seen = set()
+    for folder, children, files in os.walk(root, followlinks=True, onerror=_unreadable):
+        children[:] = sorted(c for c in children if not c.startswith("."))
+        real = os.path.realpath(folder)
+        if real in seen:
+            children.clear()
+            continue
+        seen.add(real)
+        for file in sorted(files):
+            if Path(file).suffix.lower() in SUFFIXES and not file.startswith("."):
+                yield Path(folder) / file
+
+
+def _unreadable(error: OSError) -> None:
+    raise UserError(
+        f"The folder {error.filename} cannot be read ({error.strerror}); allow it, or move it away."
+    ) from error
+
+
 def read(path: Path, kind: str) -> Decoded:
     """Read one file.
 
     Args:
         path: Anything that libsndfile decodes.
-        kind: "speech", "noise" or "rir". Channels are averaged, but of an impulse response the
-            first one is taken, since averaging would comb-filter it. Noise loses digital silence.
+        kind: "speech", "noisy", "noise" or "rir". Channels are averaged, but of an impulse
+            response the first one is taken, since averaging would comb-filter it. Noise loses
+            digital silence.
 
     Raises:
         RefusedFileError: Not audio, cut short, silent, not finite or huge, too short or clipped.
@@ -89,6 +118,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int]:
             raise RefusedFileError("does not exist" if not path.exists() else "is not a file")
         if path.stat().st_size == 0:
             raise RefusedFileError("is empty (zero bytes)")
+        path.open("rb").close()  # says why where it cannot be opened, which libsndfile does not
         with soundfile.SoundFile(path) as file:
             announced = file.frames
             channels = file.read(dtype="float64", always_2d=True)

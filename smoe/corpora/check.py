@@ -5,18 +5,20 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from smoe.config import SAMPLE_RATE
-from smoe.corpora.pool import KINDS, SPLITS, Corpus, Pool
+from smoe.config import SAMPLE_RATE, TestSetConfig
+from smoe.corpora.pool import KINDS, PAIRED, SPLITS, Corpus, Pool
 
-GROUP_NAMES = {"speech": "speakers", "noise": "types", "rir": "rooms"}
+GROUP_NAMES = {"speech": "speakers", "noisy": "speakers", "noise": "types", "rir": "rooms"}
 
 
-def check(corpus: Corpus) -> str:
+def check(corpus: Corpus, *, metrics_jobs: int = 0) -> str:
     """Totals, levels, clipping, duplicates, reverberation and refused files, as lines of text.
 
     Args:
         corpus: Prepared; the leakage guard has run at preparation, so that a corpus that exists
             has passed it.
+        metrics_jobs: Worker processes that score the unprocessed test set, which is then shown by
+            condition, SNR and reverberation time; 0 to leave it out.
     """
     lines = [f"Corpus {corpus.name}", f"data hash {corpus.data_hash}", ""]
     lines += _table(list(_rows(corpus)))
@@ -24,6 +26,8 @@ def check(corpus: Corpus) -> str:
     lines += [f"note: {note}" for note in corpus.notes]
     lines.append(f"refused files: {len(corpus.refused) or 'none'}")
     lines += [f"  {each.name} {each.reason}" for each in corpus.refused]
+    if metrics_jobs:
+        lines += ["", *_unprocessed(corpus, metrics_jobs), ""]
     lines.append(
         "leakage: none. No speaker, room or recording stands in two splits, "
         "by name, by content and by audio fingerprint."
@@ -31,15 +35,22 @@ def check(corpus: Corpus) -> str:
     return "\n".join(lines)
 
 
+def _unprocessed(corpus: Corpus, jobs: int) -> list[str]:
+    from smoe.corpora.unprocessed import quality_rows, unprocessed_quality  # scoring needs torch
+
+    parts = unprocessed_quality(corpus, TestSetConfig(), jobs)
+    return ["unprocessed test set:", *_table(list(quality_rows(parts)))]
+
+
 def _rows(corpus: Corpus) -> Iterator[tuple[str, ...]]:
     yield ("kind", "split", "files", "minutes", "groups", "seconds", "level dBFS", "clipped files")
-    for kind in KINDS:
+    for kind in (*KINDS, PAIRED):
         for split in SPLITS:
             pool = corpus.pools.get((kind, split))
             if pool is None:
                 continue
             seconds = pool.lengths / SAMPLE_RATE
-            levels = _levels_dbfs(pool)
+            levels = levels_dbfs(pool)
             yield (
                 kind,
                 split,
@@ -57,7 +68,7 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
 
 
-def _levels_dbfs(pool: Pool) -> np.ndarray:
+def levels_dbfs(pool: Pool) -> np.ndarray:
     """RMS level of each recording in dB of full scale, [items]."""
     items = (pool.item(i) for i in range(len(pool.names)))
     power = np.array([np.mean(np.square(item, dtype=np.float64)) for item in items])

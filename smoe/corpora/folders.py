@@ -14,7 +14,6 @@ names: 70 % train, 10 % valid, 20 % test, at least one each.
 
 import csv
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from joblib import Parallel, delayed
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora import acoustics
-from smoe.corpora.audio import SUFFIXES, RefusedFileError, read
+from smoe.corpora.audio import RefusedFileError, read, walk
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
 from smoe.errors import UserError
 
@@ -115,21 +114,6 @@ def _from_tree(root: Path) -> list[Source]:
             group = path.stem.replace("-", "_").split("_")[0]
         found.append(Source(path, "/".join(parts), kind, group, split))
     return found
-
-
-def walk(root: Path) -> Iterator[Path]:
-    """All audio files below a folder, through links but never twice through one folder."""
-    seen = set()
-    for folder, children, files in os.walk(root, followlinks=True):
-        children[:] = sorted(c for c in children if not c.startswith("."))
-        real = os.path.realpath(folder)
-        if real in seen:
-            children.clear()
-            continue
-        seen.add(real)
-        for file in sorted(files):
-            if Path(file).suffix.lower() in SUFFIXES and not file.startswith("."):
-                yield Path(folder) / file
 
 
 def _from_manifest(root: Path, manifest: Path) -> list[Source]:

@@ -15,7 +15,7 @@ from scipy import signal
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora.acoustics import DIRECT_PATH_S
-from smoe.corpora.pool import SPLITS, Recording, Refused
+from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
 from smoe.errors import UserError
 
 DECIMATE = 4
@@ -64,7 +64,7 @@ def guarded(recordings: Iterable[Recording | Refused]) -> Iterator[Recording | R
     """
     prints = []
     for each in recordings:
-        if isinstance(each, Recording):
+        if isinstance(each, Recording) and each.kind in KINDS:
             prints.append(_print(each))
         yield each
     leak = find_leak(prints)

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -18,7 +19,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-KINDS = ("speech", "noise", "rir")
+KINDS = ("speech", "noise", "rir")  # what mixtures are made of
+PAIRED = "noisy"  # published noisy recordings of a test set, partners of clean ones; see voicebank
 SPLITS = ("train", "valid", "test")
 FORMAT = 1  # of the cache folder; raise it when the layout below changes
 
@@ -29,7 +31,7 @@ class Recording:
 
     Attributes:
         name: Relative name, unique within its corpus.
-        kind: "speech", "noise" or "rir".
+        kind: One of `KINDS`, or `PAIRED`.
         group: Speaker, type of noise or room.
         split: "train", "valid" or "test".
         audio: float32 [samples], 16 kHz mono. An impulse response starts at its onset.
@@ -136,6 +138,7 @@ def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
         OSError: The disk is full or the folder not writable; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(folder.parent)
     temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
     try:
         index = _write_pools(temporary, recordings)
@@ -149,6 +152,14 @@ def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _sweep(parent: Path) -> None:
+    """Delete what preparations that were killed have left, untouched for an hour."""
+    for left in parent.glob(".preparing-*"):
+        touched = [path.stat().st_mtime for path in (left, *left.glob("*")) if path.exists()]
+        if touched and max(touched) < time.time() - 3600:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dict:

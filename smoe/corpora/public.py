@@ -2,6 +2,10 @@
 
 Each is one rule that tells from a file's place what it is. Speech, noise and impulse responses are
 joined with a plus sign: `librispeech:ROOT+demand:ROOT+mit:ROOT`.
+
+`voicebank-demand:ROOT+demand:ROOT+mit:ROOT` trains on mixtures like every other corpus, with the
+clean training speech of 26 speakers (two more validate), and replaces the test condition "noise" by
+the 824 published pairs, once they have passed the gate in `voicebank`.
 """
 
 import re
@@ -9,11 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smoe.corpora.folders import Source, complete, dealt_out, tree, walk
+from smoe.corpora.audio import walk
+from smoe.corpora.folders import Source, complete, dealt_out, tree
+from smoe.corpora.pool import PAIRED
+from smoe.corpora.voicebank import CLEAN_TEST, NOISY_TEST
 from smoe.errors import UserError
 
 Place = tuple[str, str]  # group, and split or "" where the publisher gives none
+DOWNLOADABLE = ("librispeech", "vctk")  # by `download`
 VALID_SPEAKERS = ("p226", "p287")  # usual validation speakers of VoiceBank-DEMAND, 28-speaker set
+# The environments in VoiceBank-DEMAND's test set (Valentini-Botinhao et al. 2016) only ever test.
+DEMAND_TEST = ("DLIVING", "OOFFICE", "TBUS", "SCAFE", "SPSQUARE")
+DEMAND_VALID = ("OHALLWAY", "NRIVER")
 ESC50_SPLITS = {"1": "train", "2": "train", "3": "train", "4": "valid", "5": "test"}
 
 
@@ -48,7 +59,7 @@ def _vctk(parts: tuple[str, ...]) -> Place | None:
 
 def _voicebank(parts: tuple[str, ...]) -> Place | None:
     speaker = parts[-1].split("_")[0]
-    if parts[-2:-1] == ("clean_testset_wav",):
+    if parts[-2:-1] in ((CLEAN_TEST,), (NOISY_TEST,)):
         return speaker, "test"
     if parts[-2:-1] == ("clean_trainset_28spk_wav",):
         return speaker, "valid" if speaker in VALID_SPEAKERS else "train"
@@ -57,7 +68,10 @@ def _voicebank(parts: tuple[str, ...]) -> Place | None:
 
 def _demand(parts: tuple[str, ...]) -> Place | None:
     # The 16 channels are one recording; the first stands for all.
-    return (parts[-2], "") if parts[-1].lower() == "ch01.wav" else None
+    if parts[-1].lower() != "ch01.wav":
+        return None
+    place = parts[-2]
+    return place, "test" if place in DEMAND_TEST else "valid" if place in DEMAND_VALID else "train"
 
 
 def _wham(parts: tuple[str, ...]) -> Place | None:
@@ -152,7 +166,10 @@ def joined(spec: str) -> list[Source]:
         else:
             known = ", ".join([*LAYOUTS, "folders"])
             raise UserError(f"There is no corpus {name}; joined by + can be {known}.")
-    return dealt_out(complete(found, spec, "join one with +, such as demand:ROOT or mit:ROOT"))
+    found = complete(found, spec, "join one with +, such as demand:ROOT or mit:ROOT")
+    # Some publishers give splits and some do not: only the latter's files are dealt out.
+    dealt = {s.name: s for s in dealt_out([s for s in found if not s.split])}
+    return [dealt.get(s.name, s) for s in found]
 
 
 def laid_out(name: str, root: Path) -> list[Source]:
@@ -173,10 +190,12 @@ def laid_out(name: str, root: Path) -> list[Source]:
         if place:
             group, split = place
             full_name = "/".join((name, *relative))
-            found.append(Source(path, full_name, layout.kind, f"{name}/{group}", split))
+            kind = PAIRED if path.parent.name == NOISY_TEST else layout.kind
+            found.append(Source(path, full_name, kind, f"{name}/{group}", split))
     if not found:
+        fetch = ", or let `data prepare --download` fetch it" if name in DOWNLOADABLE else ""
         raise UserError(
             f"{root} holds no {name}: expected files such as {layout.expected}; "
-            f"get it from {layout.source} and unpack it there."
+            f"get it from {layout.source} and unpack it there{fetch}."
         )
     return found

@@ -6,6 +6,8 @@ any number of workers. Voices, noise seeds and rooms belong to one split each.
 """
 
 import json
+import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,6 +29,9 @@ from smoe.errors import UserError
 Progress = Callable[[str, int, int], None]
 SEED = 20_260  # of the corpus as a whole
 SPEECH_RMS = 0.05
+# Under the speech: what room and microphone leave in every recording. Without it the pauses would
+# be digital silence, on which PESQ punishes any noise at all.
+FLOOR_DB = (-45.0, -35.0)
 NOISE_RMS = 0.05
 BABBLE_TALKERS = 5
 SENTENCE_S = 6.4  # on average, with the pause after it
@@ -103,14 +108,17 @@ def voice(number: int) -> Voice:
     )
 
 
-def recordings(size: Size, jobs: int, progress: Progress) -> Iterator[Recording]:
+def recordings(size: Size, jobs: int, progress: Progress, work: Path) -> Iterator[Recording]:
     """Generate the whole corpus.
 
     Args:
         size: `FULL` or `TINY`.
         jobs: Worker processes; the result does not depend on it.
         progress: Called with what is being made, how much is done, and of how much.
+        work: Folder of finished pieces, with which a preparation that was killed goes on; to be
+            deleted afterwards.
     """
+    work.mkdir(parents=True, exist_ok=True)
     # The talkers of each split's babble follow those of the speech pools and are in none of them.
     tasks = [
         delayed(_babble)(size, split, sum(size.voices) + BABBLE_TALKERS * i)
@@ -123,10 +131,28 @@ def recordings(size: Size, jobs: int, progress: Progress) -> Iterator[Recording]
         for family in noises.FAMILIES
         for split, take in _numbers(size.noises)
     ]
-    making = cast(Iterator[list[Recording]], Parallel(n_jobs=jobs, return_as="generator")(tasks))
+    kept = [
+        delayed(_kept)(work / f"{number:04d}.pickle", *task) for number, task in enumerate(tasks)
+    ]
+    making = cast(Iterator[list[Recording]], Parallel(n_jobs=jobs, return_as="generator")(kept))
     for done, some in enumerate(making, start=1):
         yield from some
         progress("synthetic corpus", done, len(tasks))
+
+
+def _kept(path: Path, make: Callable, arguments: tuple, _named: dict) -> list[Recording]:
+    """A piece of the corpus: as an earlier preparation left it, or made now and left there."""
+    try:
+        return pickle.loads(path.read_bytes())
+    except (OSError, EOFError, pickle.UnpicklingError):  # there is none, or the machine went down
+        made = make(*arguments)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    with temporary.open("wb") as file:
+        pickle.dump(made, file)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return made
 
 
 def _numbers(per_split: tuple[int, int, int]) -> list[tuple[str, int]]:
@@ -177,7 +203,8 @@ def _with_pauses(spoken: list[np.ndarray], seed: tuple[int, ...]) -> list[np.nda
     loud = [_trimmed(s) for s in spoken]
     paused = [np.pad(s, (0, int(rng.uniform(0.15, 0.7) * SAMPLE_RATE))) for s in loud]
     scale = SPEECH_RMS / np.sqrt(np.mean(np.concatenate(loud) ** 2))
-    return [_rounded(s * scale) for s in paused]
+    floor = SPEECH_RMS * 10 ** (rng.uniform(*FLOOR_DB) / 20)
+    return [_rounded(s * scale + floor * noises.pink(len(s), rng)) for s in paused]
 
 
 def _trimmed(spoken: np.ndarray) -> np.ndarray:

@@ -1,14 +1,21 @@
-"""The fixed test set: a function of the corpus and its settings alone, balanced by design."""
+"""The fixed test set: a function of the corpus and its settings alone, balanced by design.
+
+Where a corpus brings a published test set (see `voicebank`), its pairs are the condition "noise",
+as they are; the other conditions are mixed as ever.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 import torch
 
 from smoe.config import MixConfig, TestSetConfig
-from smoe.corpora.pool import Corpus
+from smoe.corpora.pool import PAIRED, Corpus
+from smoe.corpora.voicebank import clean_name
 from smoe.mixing import BOTH, CANDIDATES, CLEAN, NOISE, REVERB, Mixture, MixtureSource, Recipe
+from smoe.mixing import snr_db as measured_snr_db
 
 LEVEL_DBFS = -25.0
 CONDITIONS = {"noise": NOISE, "reverb": REVERB, "both": BOTH, "clean": CLEAN}
@@ -19,9 +26,11 @@ class TestSet:
     """Test mixtures with their names.
 
     Attributes:
-        mixture: All of them as one batch.
-        utterance: Unique names such as "noise/snr-05/003" or "reverb/017".
+        mixture: All of them as one batch. Shorter ones are repeated up to the longest, so that
+            what a network averages over time is not thinned by silence.
+        utterance: Unique names such as "noise/snr-05/003", "reverb/017" or "noise/p232_001".
         condition: "noise", "reverb", "both" or "clean".
+        samples: Own length of each, which alone is scored.
     """
 
     __test__ = False  # not a test case of pytest's
@@ -29,6 +38,7 @@ class TestSet:
     mixture: Mixture
     utterance: list[str]
     condition: list[str]
+    samples: list[int]
 
 
 def test_set(corpus: Corpus, config: TestSetConfig) -> TestSet:
@@ -45,7 +55,8 @@ def test_set(corpus: Corpus, config: TestSetConfig) -> TestSet:
         UserError: The corpus lacks a kind in its test split.
     """
     source = MixtureSource(corpus, "test", MixConfig(crop_s=config.crop_s))
-    slots = _slots(config)
+    published = (PAIRED, "test") in corpus.pools
+    slots = [slot for slot in _slots(config) if not (published and slot[1] == "noise")]
     rng = np.random.default_rng(config.seed)
     speaker = _balanced(np.arange(len(source.speech.starts)), len(slots), rng)
     position = rng.random((len(slots), CANDIDATES))
@@ -60,7 +71,8 @@ def test_set(corpus: Corpus, config: TestSetConfig) -> TestSet:
         level_dbfs=np.full(len(slots), LEVEL_DBFS),
     )
     names, conditions = [name for name, _, _ in slots], [condition for _, condition, _ in slots]
-    return TestSet(_mixed(source, recipe), names, conditions)
+    mixed = TestSet(_mixed(source, recipe), names, conditions, [source.crop] * len(names))
+    return _with_published(corpus, mixed) if published else mixed
 
 
 test_set.__test__ = False  # type: ignore[attr-defined]
@@ -73,6 +85,36 @@ def _mixed(source: MixtureSource, recipe: Recipe) -> Mixture:
     ]
     parts = [vars(source.mix(Recipe(*part))).values() for part in zip(*ingredients, strict=True)]
     return Mixture(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+
+
+def _with_published(corpus: Corpus, mixed: TestSet) -> TestSet:
+    """The published pairs, with their SNR as measured here to the nearest dB, then the mixtures."""
+    noisy_pool, clean_pool = corpus.pools[PAIRED, "test"], corpus.pools["speech", "test"]
+    clean_index = {name: i for i, name in enumerate(clean_pool.names)}
+    noisy = [torch.tensor(noisy_pool.item(i)) for i in range(len(noisy_pool.names))]
+    clean = [torch.tensor(clean_pool.item(clean_index[clean_name(n)])) for n in noisy_pool.names]
+    snrs_db = [
+        measured_snr_db(speech=c[None], noise=(n - c)[None]).round()
+        for n, c in zip(noisy, clean, strict=True)
+    ]
+    samples = noisy_pool.lengths.tolist() + mixed.samples
+    mixture = Mixture(
+        noisy=_repeated([*noisy, *mixed.mixture.noisy], max(samples)),
+        clean=_repeated([*clean, *mixed.mixture.clean], max(samples)),
+        label=torch.cat([torch.full((len(noisy),), NOISE), mixed.mixture.label]),
+        snr_db=torch.cat([*snrs_db, mixed.mixture.snr_db]),
+        rt60_s=torch.cat([torch.full((len(noisy),), float("nan")), mixed.mixture.rt60_s]),
+    )
+    names = [f"noise/{PurePosixPath(name).stem}" for name in noisy_pool.names]
+    conditions = ["noise"] * len(names) + mixed.condition
+    return TestSet(mixture, names + mixed.utterance, conditions, samples)
+
+
+def _repeated(waves: list[torch.Tensor], samples: int) -> torch.Tensor:
+    rows = torch.empty(len(waves), samples)
+    for row, wave in zip(rows, waves, strict=True):
+        row[:] = wave.repeat(-(-samples // len(wave)))[:samples]
+    return rows
 
 
 def _slots(config: TestSetConfig) -> list[tuple[str, str, float]]:

@@ -57,6 +57,7 @@ def test_a_claim_from_another_host_lives_by_its_heartbeat(tmp_path: Path):
     assert stale.take()
 
 
+@pytest.mark.slow
 def test_two_runners_share_a_study_and_do_no_run_twice(smoke: Path, tmp_path: Path):
     arguments = ("run", "--study", "smoke", "--results", tmp_path, "--jobs", "2")
     both = [
@@ -69,6 +70,7 @@ def test_two_runners_share_a_study_and_do_no_run_twice(smoke: Path, tmp_path: Pa
     assert [starts(log) for log in tmp_path.glob(".runs/*/*/log.txt")] == [1] * 5
 
 
+@pytest.mark.slow
 def test_a_killed_run_costs_that_run_alone_and_is_finished_by_the_next_start(
     smoke: Path, tmp_path: Path
 ):
@@ -140,6 +142,7 @@ def test_a_failed_run_is_tried_again_only_when_asked(diverged: tuple[Path, str])
     assert starts(log) == 2
 
 
+@pytest.mark.slow
 def test_limit_and_time_stop_early_and_the_next_start_goes_on(tmp_path: Path):
     study = ("run", "--study", "smoke", "--results", tmp_path)
     assert run_all(*study, "--limit", "1").returncode == 0

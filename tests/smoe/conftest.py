@@ -1,10 +1,12 @@
-"""The tiny embedded corpus, made once per test session, and a small folder of audio files."""
+"""One thread for small tensors; the tiny embedded corpus and a small folder of audio files."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora import Corpus, open_corpus
@@ -39,3 +41,12 @@ def small_tree(tmp_path: Path) -> Path:
     lines = [f"{p.relative_to(root)},{p.parts[-3]},{p.parts[-2]}" for p in root.rglob("a.*")]
     (root / "manifest.csv").write_text("\n".join(["path,kind,group", *lines]) + "\n")
     return root
+
+
+@pytest.fixture(scope="package", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads that share out tensors this small spend their time waiting for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

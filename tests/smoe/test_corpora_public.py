@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from smoe.corpora import NAMED_ROOTS, open_corpus
-from smoe.corpora.public import LAYOUTS, laid_out
+from smoe.corpora.public import LAYOUTS, joined, laid_out
 from smoe.errors import UserError
 
 RATE = 16_000
@@ -28,12 +28,14 @@ TREES: dict[str, dict[str, tuple[str, str] | None]] = {
         "clean_trainset_28spk_wav/p227_001.wav": ("p227", "train"),
         "clean_trainset_28spk_wav/p226_001.wav": ("p226", "valid"),
         "clean_testset_wav/p232_001.wav": ("p232", "test"),
-        "noisy_testset_wav/p232_001.wav": None,
+        "noisy_trainset_28spk_wav/p227_001.wav": None,
     },
     "demand": {
-        "DKITCHEN/ch01.wav": ("DKITCHEN", ""),
+        "DKITCHEN/ch01.wav": ("DKITCHEN", "train"),
         "DKITCHEN/ch02.wav": None,
-        "TMETRO/TMETRO/ch01.wav": ("TMETRO", ""),
+        "TMETRO/TMETRO/ch01.wav": ("TMETRO", "train"),
+        "NRIVER/ch01.wav": ("NRIVER", "valid"),
+        "DLIVING/ch01.wav": ("DLIVING", "test"),
     },
     "wham": {
         "wham_noise/tr/011a0101_0.061105_401c020r_-0.061105.wav": ("wham", "train"),
@@ -109,7 +111,8 @@ def test_the_root_may_be_the_corpus_itself(tmp_path: Path) -> None:
 
 def test_speech_noise_and_rooms_are_joined(tmp_path: Path) -> None:
     make(tmp_path / "speech", [f for f, place in TREES["librispeech"].items() if place], "speech")
-    make(tmp_path / "noise", [f"D{i}/ch01.wav" for i in range(4)], "noise", rate=48_000)
+    places = ("DKITCHEN", "NRIVER", "TBUS", "SPSQUARE")
+    make(tmp_path / "noise", [f"{place}/ch01.wav" for place in places], "noise", rate=48_000)
     make(tmp_path / "rir", [f"Audio/h00{i}_Hall_1txts.wav" for i in range(4)], "rir")
     spec = f"librispeech:{tmp_path / 'speech'}+demand:{tmp_path / 'noise'}+mit:{tmp_path / 'rir'}"
     corpus = open_corpus(spec, tmp_path / "cache")
@@ -118,9 +121,23 @@ def test_speech_noise_and_rooms_are_joined(tmp_path: Path) -> None:
     assert "4 x noise resampled from 48000 Hz" in corpus.notes
 
 
+def test_corpora_with_and_without_splits_are_joined(tmp_path: Path) -> None:
+    make(tmp_path / "speech", [f for f, place in TREES["librispeech"].items() if place], "speech")
+    make(tmp_path / "demand", ["DKITCHEN/ch01.wav", "NRIVER/ch01.wav", "TBUS/ch01.wav"], "noise")
+    musan = [f"musan/noise/free-sound/noise-free-sound-000{i}.wav" for i in range(10)]
+    make(tmp_path / "musan", musan, "noise")
+    make(tmp_path / "rir", [f"Audio/h00{i}_Hall_1txts.wav" for i in range(3)], "rir")
+    roots = {"librispeech": "speech", "demand": "demand", "musan": "musan", "mit": "rir"}
+    found = joined("+".join(f"{name}:{tmp_path / root}" for name, root in roots.items()))
+    splits = {s.name: s.split for s in found}
+    assert splits["demand/TBUS/ch01.wav"] == "test"
+    dealt = [split for name, split in splits.items() if name.startswith("musan")]
+    assert sorted(dealt) == ["test"] * 2 + ["train"] * 7 + ["valid"]
+
+
 def test_what_is_missing_is_said_with_where_to_get_it(tmp_path: Path) -> None:
     make(tmp_path, list(TREES["mit"]), "rir")
-    with pytest.raises(UserError, match=r"holds no librispeech.*openslr\.org/12"):
+    with pytest.raises(UserError, match=r"holds no librispeech.*openslr\.org/12.*--download"):
         open_corpus(f"librispeech:{tmp_path}", tmp_path / "cache")
     with pytest.raises(UserError, match="holds no speech files; join one"):
         open_corpus(f"mit:{tmp_path}", tmp_path / "cache")

@@ -1,7 +1,6 @@
 """Mixing against its definition, recomputed with NumPy and SciPy."""
 
 import time
-
 from pathlib import Path
 
 import numpy as np
@@ -164,7 +163,7 @@ def test_a_batch_is_a_function_of_seed_and_step(source: MixtureSource) -> None:
     once, again = (source.batch(seed=1, step=7, batch_size=8) for _ in range(2))
     larger = source.batch(seed=1, step=7, batch_size=20)
     assert torch.equal(once.noisy, again.noisy)
-    assert torch.equal(once.noisy, larger.noisy[:8])
+    assert torch.allclose(once.noisy, larger.noisy[:8], rtol=0, atol=1e-6)  # as above
     for seed, step in ((1, 8), (2, 7)):
         assert not torch.equal(once.noisy, source.batch(seed=seed, step=step, batch_size=8).noisy)
 

@@ -1,0 +1,104 @@
+"""Timing of alternatives against each other, on machines that others use as well."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# One turn of an alternative; gets the number of the round, so that all see the same input.
+Side = Callable[[int], object]
+Times = dict[str, dict[str, list[float]]]
+
+_LAYOUT = {"cat", "clone", "contiguous", "copy_", "stack"}
+_PACKAGES = ("torch", "numpy", "scipy", "pesq", "pystoi")
+
+
+def alternate(sides: dict[str, Side], rounds: int, device: str) -> Times:
+    """Times alternatives in turn, A B A B, after one round that is not counted.
+
+    What else runs on the machine then slows all of them alike, so that the ratio within a round
+    means something where times do not.
+
+    Returns:
+        For each side `wall_s` and `cpu_s` (all threads of the process), one value per round.
+    """
+    times: Times = {name: {"wall_s": [], "cpu_s": []} for name in sides}
+    for index in range(rounds + 1):
+        for name, side in sides.items():
+            _wait(device)
+            wall, cpu = time.perf_counter(), time.process_time()
+            side(index)
+            _wait(device)
+            if index:
+                times[name]["wall_s"].append(time.perf_counter() - wall)
+                times[name]["cpu_s"].append(time.process_time() - cpu)
+    return times
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+class _Traffic(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layout = self.all = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if getattr(func, "is_view", False) or func.overloadpacket.__name__ in ("detach", "empty"):
+            return result
+        tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
+        moved = sum(t.numel() * t.element_size() for t in tensors)
+        self.all += moved
+        if func.overloadpacket.__name__ in _LAYOUT:
+            self.layout += moved
+        return result
+
+
+def traffic(step: Callable[[], object]) -> dict[str, int]:
+    """Bytes that the operators of a step read and write, and those of mere copies among them.
+
+    Counted from shapes, so exact and the same on every machine. Copies are concatenations, stacking
+    and changes of memory layout; a conversion to another precision is none.
+    """
+    with _Traffic() as counter:
+        step()
+    return {"all_bytes": counter.all, "layout_bytes": counter.layout}
+
+
+def environment(device: str) -> dict[str, Any]:
+    """Machine and versions that a time belongs to."""
+    gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
+    return {
+        "host": platform.node(),
+        "cpu": _cpu_name(),
+        "cpus": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
+        "gpu": gpu,
+        "device": device,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def _cpu_name() -> str:
+    """The model as the kernel names it, with its number formats that matter here."""
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+    fields = {key.strip(): value.strip() for key, value in fields.items()}
+    formats = {"avx512f", "avx512_bf16", "amx_bf16"} & set(fields.get("flags", "").split())
+    return " ".join([fields.get("model name", platform.machine()), *sorted(formats)])

@@ -1,0 +1,142 @@
+"""What MLflow is told of a run, taken from its folder while it works or from a bundle later."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ablations.grid import UNPROCESSED, Cell, find
+from ablations.plan import PlannedRun
+from smoe.config import POSITIONS
+
+METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
+DISTORTED = ("noise", "reverb", "both")
+AXES = ("expert_mode", "routing", "router_scope")
+COSTS = ("params", "macs", "train_s", "inference_rtf")
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """One run as MLflow is to show it.
+
+    Attributes:
+        run_id: Its identity and seed.
+        name: For the list of runs.
+        tags: Study, hashes, code.
+        params: Values of at most ten characters, since parallel coordinates cut them there.
+        state: As of `PlannedRun.state`.
+        history: Gives the rows logged so far.
+        final: Gives scores and costs; only of a run that is done.
+        folder: Where `config.json` and `examples.npz` are, if they are here.
+    """
+
+    run_id: str
+    name: str
+    tags: dict[str, str]
+    params: dict[str, str]
+    state: str
+    history: Callable[[], Rows]
+    final: Callable[[], dict[str, float]]
+    folder: Path | None
+
+
+def from_folder(run: PlannedRun, study: str) -> TrackedRun:
+    """A run as its folder shows it."""
+    folder = run.folder
+
+    def history() -> Rows:
+        if folder.is_done():
+            return _records(pd.read_parquet(folder.file("history.parquet")))
+        return (folder.read_json("progress.json") or {}).get("history", [])
+
+    def final() -> dict[str, float]:
+        scores = pd.read_parquet(folder.file("utterances.parquet"))
+        routing = pd.read_parquet(folder.file("routing.parquet"))
+        return _final(scores, routing, folder.read_json("run.json") or {})
+
+    record = folder.read_json("run.json") or {}
+    hashes = {"config_hash": run.config.identity(), "data_hash": run.config.data_hash}
+    code = {key: record.get(key) or "" for key in ("git_commit", "device")}
+    return TrackedRun(
+        run_id=folder.run_id,
+        name=_name(run.cell, run.seed),
+        tags={"study": study, "cell": run.cell, **hashes, **code},
+        params=_params(find(run.cell), run.seed, run.config.model_dump()),
+        state=run.state(),
+        history=history,
+        final=final,
+        folder=folder.path,
+    )
+
+
+def from_bundle(folder: Path) -> list[TrackedRun]:
+    """The finished runs of a bundle, `results/<study>`; nothing else needs to be there."""
+    study = json.loads((folder / "study.json").read_text())
+    names = ("runs", "utterances", "routing", "history")
+    runs, *tables = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
+    parts = [dict(list(table.groupby("run_id"))) for table in tables]
+
+    def tracked(row: dict[str, Any]) -> TrackedRun:
+        empty = (table.iloc[:0] for table in tables)
+        scores, routing, history = (
+            part.get(row["run_id"], none) for part, none in zip(parts, empty, strict=True)
+        )
+        keys = ("config_hash", "data_hash", "git_commit", "device")
+        return TrackedRun(
+            run_id=row["run_id"],
+            name=_name(row["cell"], row["seed"]),
+            tags={"study": folder.name, "cell": row["cell"], **{key: row[key] for key in keys}},
+            params=_params(find(row["cell"]), row["seed"], study["config"]),
+            state="done",
+            history=lambda: _records(history),
+            final=lambda: _final(scores, routing, row),
+            folder=None,
+        )
+
+    return [tracked(row) for row in _records(runs)]
+
+
+def _name(cell: str, seed: int) -> str:
+    return cell if cell == UNPROCESSED else f"{cell} seed {seed}"
+
+
+def _params(cell: Cell, seed: int, config: dict[str, Any]) -> dict[str, str]:
+    if cell.code == UNPROCESSED:
+        return {"placement": "none", "seed": str(seed)}
+    values = {
+        "placement": cell.placement_code,
+        **{position: position in cell.placement for position in POSITIONS},
+        **{axis: getattr(cell, axis) or "none" for axis in AXES},
+        "seed": seed,
+        "init_channels": config["model"]["init_channels"],
+        "train_steps": config["train"]["steps"],
+        "batch_size": config["train"]["batch_size"],
+    }
+    return {key: str(value) for key, value in values.items()}
+
+
+def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) -> dict[str, float]:
+    """Mean scores over the distorted conditions and within each condition, and what a run cost."""
+    learned = scores.loc[scores["counterfactual"] == "learned"]
+    values = _means(learned.loc[learned["condition"].isin(DISTORTED)], "")
+    for condition, part in learned.groupby("condition"):
+        values |= _means(part, f"_{condition}")
+    if len(routing):
+        known = routing.dropna(subset=["true_class"])
+        hits = (known["predicted_class"] == known["true_class"]).astype(float)
+        values["test_routing_accuracy"] = float(hits.mean())
+    values |= {key: record[key] for key in COSTS if record.get(key) is not None}
+    return {key: float(value) for key, value in values.items() if np.isfinite(value)}
+
+
+def _means(scores: pd.DataFrame, suffix: str) -> dict[str, float]:
+    return {f"{metric}{suffix}": float(scores[metric].astype(float).mean()) for metric in METRICS}
+
+
+def _records(table: pd.DataFrame) -> Rows:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

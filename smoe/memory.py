@@ -1,0 +1,40 @@
+"""Activation memory: what a forward pass keeps for the backward pass, measured."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from smoe.config import ModelConfig
+from smoe.unet import SpeechEnhancer
+
+
+def activation_bytes(config: ModelConfig, *, batch_size: int, samples: int) -> int:
+    """Bytes that a float32 training step of this network holds at its peak, weights apart.
+
+    The peak is where forward ends and backward begins. Labels are cycled through the classes, so
+    that in supervised training every expert sees its share of the batch.
+    """
+    enhancer = SpeechEnhancer(config).train()
+    classes = 2**config.n_experts - 1
+    labels = torch.arange(batch_size) % classes
+    noisy = torch.randn(batch_size, samples, generator=torch.Generator().manual_seed(0))
+    return saved_bytes(enhancer, lambda: enhancer(noisy, labels)["enhanced_waveform"])
+
+
+def saved_bytes(network: nn.Module, forward: Callable[[], Tensor]) -> int:
+    """Bytes of the distinct storages that autograd keeps after `forward`, parameters apart."""
+    own = {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = forward()
+    total = sum(kept.values())
+    del output  # only now: while the graph lives, no storage is freed and its address used again
+    return total

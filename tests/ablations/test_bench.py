@@ -1,0 +1,80 @@
+"""The benchmark: sides in turn, traffic from shapes, one file per machine, its table and figure."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations.bench import bench
+from ablations.timing import alternate, traffic
+from analysis.bench import report_bench, speed_table
+from analysis.load import BundleError
+from smoe.errors import UserError
+
+
+def test_sides_take_turns() -> None:
+    """A B A B with the number of the round; the first round is not counted."""
+    calls: list[tuple[str, int]] = []
+    sides = {name: lambda index, n=name: calls.append((n, index)) for name in "AB"}
+    times = alternate(sides, rounds=2, device="cpu")
+    assert calls == [("A", 0), ("B", 0), ("A", 1), ("B", 1), ("A", 2), ("B", 2)]
+    assert [len(v) for side in times.values() for v in side.values()] == [2, 2, 2, 2]
+
+
+def test_traffic_counts_bytes_read_and_written() -> None:
+    """A sum reads two tensors and writes one; a concatenation is a copy; views move nothing."""
+    x = torch.zeros(1000)
+    assert traffic(lambda: x + x) == {"all_bytes": 12_000, "layout_bytes": 0}
+    assert traffic(lambda: torch.cat([x, x])) == {"all_bytes": 16_000, "layout_bytes": 16_000}
+    assert traffic(lambda: x.view(10, 100).T[3:]) == {"all_bytes": 0, "layout_bytes": 0}
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bench(tmp_path_factory.mktemp("results"), threads=1, quick=True)
+
+
+def test_bench_writes_every_raw_time(measured: Path) -> None:
+    """All measurements with their sides; the number of threads is put back."""
+    content = json.loads(measured.read_text())
+    kinds = {record["what"] for record in content["measurements"]}
+    assert kinds == {
+        "step", "inference", "loss", "metrics", "memory", "sweep_step", "sweep_inference",
+    }  # fmt: skip
+    for record in content["measurements"]:
+        for side in record["times"].values():
+            assert all(time > 0 for time in side["wall_s"])
+    assert content["threads"] == 1 and content["quick"]
+    assert content["versions"]["torch"] == torch.__version__.split("+")[0]
+
+
+def test_report_from_the_file_alone(measured: Path) -> None:
+    """Table in three forms and the figure; a ratio is the median of the ratios within rounds."""
+    written = report_bench(measured.parent)
+    assert {path.suffix for path in written} == {".md", ".tex", ".csv", ".png"}
+    content = json.loads(measured.read_text())
+    for record in content["measurements"]:
+        if record["what"] == "step":
+            record["times"] = {
+                side: {"wall_s": walls, "cpu_s": walls}
+                for side, walls in {
+                    "fast_float32": [1.0, 1.0, 1.0],
+                    "fast_bfloat16": [0.5, 0.5, 0.5],
+                    "reference": [3.0, 9.0, 4.0],
+                }.items()
+            }
+    values = [str(v) for v in speed_table(content).rows[0].values]
+    assert values[2:5] == ["1\u2009000.0", "4\u2009000.0", "4.00"]
+
+
+def test_what_users_can_mend(tmp_path: Path, measured: Path) -> None:
+    """No measurement, a damaged one, a device that is not there."""
+    with pytest.raises(BundleError, match="run_all"):
+        report_bench(tmp_path)
+    (tmp_path / "here.json").write_text(measured.read_text()[:100])
+    with pytest.raises(BundleError, match="damaged"):
+        report_bench(tmp_path)
+    if not torch.cuda.is_available():
+        with pytest.raises(UserError, match="--device cpu"):
+            bench(tmp_path, "cuda")

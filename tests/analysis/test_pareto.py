@@ -1,0 +1,33 @@
+"""The Pareto front against its definition."""
+
+import numpy as np
+
+from analysis import pareto
+
+
+def on_front(cost, quality):
+    """By definition, pair by pair."""
+    return [
+        not any(c <= cost[i] and q > quality[i] for c, q in zip(cost, quality, strict=True))
+        for i in range(len(cost))
+    ]
+
+
+def test_front_equals_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        cost, quality = rng.integers(0, 5, 8).astype(float), rng.integers(0, 5, 8).astype(float)
+        assert pareto.front(cost, quality).tolist() == on_front(cost, quality)
+
+
+def test_front_works_resample_by_resample():
+    rng = np.random.default_rng(1)
+    cost, quality = rng.random(6), rng.random((3, 6))
+    assert pareto.front(cost, quality).tolist() == [on_front(cost, q) for q in quality]
+
+
+def test_the_cheapest_cell_is_surely_on_the_front(small):
+    found = {p.cell: p for p in pareto.points(small)}
+    assert found["dense"].probability["macs"] == 1
+    assert all(0 <= p.probability["params"] <= 1 for p in found.values())
+    assert found["shuffled-labels"].probability["macs"] < 0.05

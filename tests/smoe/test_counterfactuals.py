@@ -1,0 +1,83 @@
+"""What each counterfactual routing puts in the place of the learned weights."""
+
+import pytest
+import torch
+
+from smoe.config import ModelConfig
+from smoe.counterfactuals import COUNTERFACTUALS, Counterfactual, applicable, intervention
+from smoe.unet import SpeechEnhancer
+from tests.smoe.networks import FLAGS, spectrogram, unet
+
+LEARNED = torch.tensor([[0.9, 0.3], [0.2, 0.7], [0.6, 0.6]])
+LABELS, ROWS = torch.tensor([1, 0, 2]), torch.tensor([4, 0, 7])
+
+
+def replaced(name: Counterfactual, rows: torch.Tensor = ROWS) -> list[list[float]]:
+    replace = intervention(name, LABELS, rows)
+    assert replace is not None
+    return replace(LEARNED).tolist()
+
+
+def test_what_each_one_says() -> None:
+    """Oracle weights are those of supervised training for the true label."""
+    assert intervention("learned", LABELS, ROWS) is None
+    assert replaced("oracle") == [[0, 1], [1, 0], [0.5, 0.5]]
+    assert replaced("uniform") == [[0.5, 0.5]] * 3
+    assert replaced("swapped") == LEARNED.flip(1).tolist()
+    assert replaced("noise-only") == [[1, 0]] * 3
+    assert replaced("reverb-only") == [[0, 1]] * 3
+
+
+def test_random_is_fixed_by_the_utterance() -> None:
+    """Whatever batch it comes in; all classes occur about equally often."""
+    assert replaced("random", ROWS)[0] == replaced("random", torch.tensor([1, 2, 4]))[2]
+    many = torch.arange(3_000)
+    drawn = intervention("random", torch.zeros(3_000, dtype=torch.int64), many)
+    assert drawn is not None
+    weights = drawn(torch.zeros(3_000, 2))
+    counts = [
+        int((weights == torch.tensor(w)).all(dim=1).sum()) for w in ([1, 0], [0, 1], [0.5, 0.5])
+    ]
+    assert sum(counts) == 3_000 and min(counts) > 900
+
+
+def test_which_apply() -> None:
+    """All with a router and weighted experts; fewer where one would repeat another."""
+    assert applicable(ModelConfig()) == COUNTERFACTUALS
+    assert set(COUNTERFACTUALS) - set(applicable(ModelConfig(enable_multi_expert=False))) == {
+        "uniform"
+    }
+    assert applicable(ModelConfig(smoe_layer_positions=())) == ("learned",)
+    assert applicable(ModelConfig(routing="uniform")) == ("learned",)
+
+
+@pytest.mark.parametrize("scope", ["global", "per_layer"])
+def test_the_network_obeys(scope: str) -> None:
+    """`noise-only` is the network whose noise experts alone are added, in every layer."""
+    network = unet(router_scope=scope).eval()
+    x = spectrogram(3)
+    with torch.no_grad():
+        outputs = network(x, intervention=intervention("noise-only", LABELS, ROWS))
+        learned = network(x)
+        for layer in network.smoe.values():
+            for parameter in layer.experts[1].parameters():
+                parameter.zero_()
+            assert layer.enable_multi_expert
+        silenced = network(x, intervention=torch.ones_like)
+    torch.testing.assert_close(outputs["mask"], silenced["mask"])
+    assert not torch.allclose(outputs["mask"], learned["mask"])
+    assert all(usage.tolist() == [1, 0] for usage in outputs["expert_usage"].values())
+
+
+def test_waveforms_reach_the_intervention() -> None:
+    """`SpeechEnhancer` hands it on: other weights, another waveform."""
+    enhancer = SpeechEnhancer(ModelConfig(**FLAGS)).eval()
+    with torch.no_grad():
+        for parameter in enhancer.parameters():
+            parameter.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+        noisy = torch.randn(3, 8_000, generator=torch.Generator().manual_seed(0))
+        waves = [
+            enhancer(noisy, intervention=intervention(name, LABELS, ROWS))["enhanced_waveform"]
+            for name in ("noise-only", "reverb-only")
+        ]
+    assert not torch.allclose(*waves)
