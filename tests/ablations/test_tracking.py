@@ -1,11 +1,13 @@
 """The MLflow view of the smoke study, read back from its real SQLite store."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
 from ablations.tracking import default_uri
+from ablations.ui import rebuild
 from smoe.config import POSITIONS
 
 
@@ -18,7 +20,7 @@ def client(smoke: Path) -> MlflowClient:
 def runs(client: MlflowClient) -> dict:
     experiment = client.get_experiment_by_name("smoke")
     found = client.search_runs([experiment.experiment_id])
-    return {run.data.tags["cell"]: run for run in found if "run_id" in run.data.tags}
+    return {run.data.tags["cell"]: run for run in found if "summary" not in run.data.tags}
 
 
 def test_one_finished_run_per_cell_and_seed(runs: dict):
@@ -54,3 +56,26 @@ def test_config_and_three_audio_triplets_are_artifacts(client: MlflowClient, run
 def test_the_corpus_is_a_dataset_of_the_run(runs: dict):
     inputs = runs["dense"].inputs.dataset_inputs
     assert [each.dataset.name for each in inputs] == ["synthetic:tiny"]
+
+
+def test_the_view_is_rebuilt_from_the_bundle_alone(smoke: Path, tmp_path: Path, runs: dict):
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    rebuild(tmp_path, "smoke")
+    rebuild(tmp_path, "smoke")  # adds nothing
+    client = MlflowClient(default_uri(tmp_path))
+    experiment = client.get_experiment_by_name("smoke")
+    rebuilt = {run.data.tags["cell"]: run for run in client.search_runs([experiment.experiment_id])}
+    assert len(rebuilt) == 5
+    for cell, run in rebuilt.items():
+        assert run.info.status == "FINISHED"
+        assert run.data.params == runs[cell].data.params
+        assert run.data.metrics == pytest.approx(runs[cell].data.metrics, nan_ok=True)
+
+
+def test_each_cell_has_a_summary_run_with_its_interval(client: MlflowClient):
+    experiment = client.get_experiment_by_name("smoke")
+    found = client.search_runs([experiment.experiment_id], "tags.summary = 'true'")
+    metrics = {run.data.tags["cell"]: run.data.metrics for run in found}
+    assert len(metrics) == 5
+    dense = metrics["dense"]
+    assert dense["pesq_wb_low"] < dense["pesq_wb"] < dense["pesq_wb_high"]

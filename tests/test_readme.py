@@ -1,0 +1,41 @@
+"""What the README says is what is stored, and its commands are commands."""
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import run_all
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"^python run_all\.py (\w+(?: check)?)(.*?)(?:#.*)?$", README, re.MULTILINE)
+
+
+def test_the_table_of_the_readme_is_the_stored_one():
+    stored = (ROOT / "results/quick/tables/table1_main.md").read_text()
+    shown = README.split("<!-- from results/quick/tables/table1_main.md -->\n")[1]
+    assert shown.split("<!-- end -->")[0].strip() in stored
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
+def test_every_link_leads_somewhere(link: str):
+    assert (ROOT / link).exists()
+
+
+@pytest.mark.parametrize(("command", "arguments"), COMMANDS)
+def test_every_command_of_the_readme_exists_with_its_options(command: str, arguments: str):
+    shown = CliRunner(env={"COLUMNS": "200"}).invoke(run_all.app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    assert all(option in shown.output for option in re.findall(r"--[a-z-]+", arguments))
+
+
+def test_the_example_study_of_the_readme_can_be_planned(tmp_path: Path):
+    path = tmp_path / "depth.toml"
+    path.write_text(README.split("```toml\n")[1].split("```")[0])
+    planned = CliRunner().invoke(
+        run_all.app, ["plan", "--study", str(path), "--results", str(tmp_path)]
+    )
+    assert planned.exit_code == 0
+    assert "7 runs" in planned.output
