@@ -62,6 +62,7 @@ def write_bundle(study: Study, runs: list[PlannedRun], folder: Path) -> None:
     example = _example_run(done)
     if example:
         write_atomic(folder / "examples.npz", _spectrograms(example))
+        _write_audio(example, folder / "audio")
 
 
 def _run_row(run: PlannedRun) -> dict[str, Any]:
@@ -150,6 +151,17 @@ def _spectrograms(run: PlannedRun) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
+
+
+def _write_audio(run: PlannedRun, folder: Path) -> None:
+    """The same triplets to listen to, 16 kHz WAV; they stay on this machine (see .gitignore)."""
+    import soundfile
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with np.load(run.folder.file("examples.npz")) as waves:
+        for name in waves:
+            path = folder / f"{name.replace('/', '-')}.wav"
+            soundfile.write(path, waves[name], SAMPLE_RATE, subtype="PCM_16")
 
 
 def _level_db(wave: np.ndarray) -> np.ndarray:

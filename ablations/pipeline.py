@@ -76,6 +76,7 @@ def run_study(
     bundle = results / study.name
     if not unfinished and (bundle / "study.json").exists():
         return Outcome(skipped=runs)
+    unfinished = [run for run in runs if not (run.folder.is_done() and run.folder.verify())]
     from ablations.bundle import write_bundle
     from ablations.tracked import from_folder
     from ablations.tracking import Mirror, Tracker
@@ -103,8 +104,9 @@ def run_study(
     outcome.skipped = [run for run in runs if run not in unfinished]
     begun = [run for run in runs if run.has_begun()]
     mirror.sync((from_folder(run, study.name) for run in begun), closing=True)
-    write_bundle(study, runs, bundle)
-    mirror.log_summaries(summarise(bundle))
+    if any(run.folder.is_done() for run in runs):
+        write_bundle(study, runs, bundle)
+        mirror.log_summaries(summarise(bundle))
     return outcome
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.figures import all_figures
 from analysis.render import Entry, Table, Value
 
+_SIGNALS = ("noisy", "enhanced", "clean")
 _STYLE = """
 :root { color-scheme: light; --ink: #1b1f24; --soft: #57606a; --line: #d8dee4; --accent: #0072b2; }
 * { box-sizing: border-box; }
@@ -93,6 +95,7 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         f"<ul>{found}</ul>",
         *[_table_section(table) for table in tables],
         _figures(drawn, skipped),
+        _listening(bundle.folder / "audio"),
         _provenance(bundle),
     ]
     body = "\n".join(parts)
@@ -166,6 +169,26 @@ def _figures(drawn: dict[str, Path], skipped: dict[str, str]) -> str:
             content, wide = f'<p class="caption">Not drawn: {html.escape(skipped[name])}.</p>', ""
         sections.append(f"<section{wide}><h2>{html.escape(title)}</h2>{content}</section>")
     return f'<div id="figures" class="figures">{"".join(sections)}</div>'
+
+
+def _listening(folder: Path) -> str:
+    """Players for the triplets of one utterance per condition; nothing where none are stored."""
+    rows = []
+    for condition in words.DISTORTED:
+        paths = [folder / f"{condition}-{signal}.wav" for signal in _SIGNALS]
+        if not all(path.is_file() for path in paths):
+            continue
+        data = [base64.b64encode(path.read_bytes()).decode() for path in paths]
+        players = [f'<audio controls src="data:audio/wav;base64,{each}"></audio>' for each in data]
+        cells = "".join(f"<td>{player}</td>" for player in players)
+        rows.append(f'<tr><th class="text">{condition}</th>{cells}</tr>')
+    if not rows:
+        return ""
+    heads = "".join(f'<th class="text">{signal}</th>' for signal in ("", *_SIGNALS))
+    return (
+        f'<h2 id="audio">To listen to</h2><div class="scroll"><table><tr>{heads}</tr>'
+        f"{''.join(rows)}</table></div>"
+    )
 
 
 def _provenance(bundle: Bundle) -> str:

@@ -72,6 +72,10 @@ def test_tables_in_three_formats_and_figures_in_two(smoke: Path):
     assert {path.suffix for path in (smoke / "smoke" / "figures").iterdir()} == {".png", ".pdf"}
 
 
+def test_the_page_plays_a_triplet_of_each_condition(smoke: Path):
+    assert (smoke / "smoke" / "report.html").read_text().count("<audio") == 9
+
+
 def test_the_last_screen_shows_the_tables_and_where_everything_lies(smoke: Path):
     screen = (smoke / "screen.txt").read_text()
     for words in ("PESQ-WB", "Unprocessed", "Tables", "Figures", "Bundle", "run_all.py ui"):
