@@ -103,7 +103,7 @@ def run(
         console=console,
     )
     if outcome.skipped or outcome.done:
-        _last_screen(chosen.name, results / chosen.name)
+        _last_screen(chosen.name, results / chosen.name, rebuild=bool(outcome.done))
     for line in outcome_lines(outcome):
         print(line)
     if outcome.failed:
@@ -266,10 +266,12 @@ def _plan_row(run: "PlannedRun") -> dict[str, object]:
     }
 
 
-def _last_screen(study: str, folder: Path) -> None:
+def _last_screen(study: str, folder: Path, *, rebuild: bool = True) -> None:
     from analysis.report import build_report, screen
 
-    print(screen(build_report(folder)))
+    if rebuild or not (folder / "report.html").exists():
+        build_report(folder)
+    print(screen(folder))
     print(f"MLflow   python run_all.py ui --study {study}")
 
 

@@ -65,17 +65,21 @@ def build_report(bundle_dir: Path) -> ReportSummary:
     return ReportSummary(bundle, written, list(drawn.values()), skipped, found, page)
 
 
-def screen(summary: ReportSummary) -> str:
-    """Tables 1 and 2 for a terminal, what was found, and where everything lies."""
-    folder = summary.page.parent
+def screen(folder: Path) -> str:
+    """Tables 1 and 2 for a terminal, what was found, and where everything lies.
+
+    Raises:
+        BundleError: the bundle is incomplete or inconsistent.
+    """
+    bundle = load_bundle(folder)
     parts = [
-        main_table_text(summary.bundle),
-        placement_table_text(summary.bundle),
-        *(f"- {finding}" for finding in summary.findings),
+        main_table_text(bundle),
+        placement_table_text(bundle),
+        *(f"- {finding}" for finding in findings(bundle)),
         "",
         f"Tables   {folder / 'tables'}",
         f"Figures  {folder / 'figures'}",
-        f"Page     {summary.page}",
+        f"Page     {folder / 'report.html'}",
         f"Bundle   {folder}",
     ]
     return "\n".join(parts)
