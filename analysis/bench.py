@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,8 +61,8 @@ def report_bench(folder: Path) -> list[Path]:
             path.write_text(form(table), encoding="utf-8", newline="\n")
             written.append(path)
         path = source.with_suffix(".png")
-        with mpl.rc_context(style._STYLE):  # pyright: ignore[reportArgumentType]
-            draw_sweeps(content).savefig(path, metadata={"Software": None})
+        with style.house_style():
+            style.save(draw_sweeps(content), path)
         written.append(path)
     return written
 

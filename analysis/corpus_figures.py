@@ -3,7 +3,6 @@
 from pathlib import Path
 from zipfile import BadZipFile
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -38,20 +37,15 @@ def draw_corpus(facts: Path, folder: Path) -> list[Path]:
         BundleError: The file is missing, damaged or of another kind.
     """
     try:
-        with np.load(facts) as stored, mpl.rc_context(style._STYLE):  # pyright: ignore[reportArgumentType]
-            return _save(_page(stored), folder)
+        with np.load(facts) as stored, style.house_style():
+            files = [folder / "corpus.png", folder / "corpus.pdf"]
+            folder.mkdir(parents=True, exist_ok=True)
+            style.save(_page(stored), *files)
+            return files
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise BundleError(
             f"{facts} holds no corpus that could be drawn ({error}); run `data check --figures`."
         ) from error
-
-
-def _save(figure: Figure, folder: Path) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    png, pdf = folder / "corpus.png", folder / "corpus.pdf"
-    figure.savefig(png, metadata={"Software": None})
-    figure.savefig(pdf, metadata={"CreationDate": None, "Creator": None, "Producer": None})
-    return [png, pdf]
 
 
 def _page(facts: NpzFile) -> Figure:

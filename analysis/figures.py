@@ -5,6 +5,7 @@ byte. Widths are those of a journal's single and double column.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import matplotlib as mpl
@@ -35,6 +36,18 @@ _STYLE = {
 
 class NothingToDrawError(Exception):
     """The study has no data for a figure; the sentence says which."""
+
+
+def house_style() -> AbstractContextManager[None]:
+    """In it, figures are drawn and saved in the style that all of them share."""
+    return mpl.rc_context(_STYLE)  # pyright: ignore[reportArgumentType]
+
+
+def save(figure: Figure, *files: Path, dpi: int | None = None) -> None:
+    """Write a figure to PNG and PDF files, by their suffix, so that it repeats byte by byte."""
+    for file in files:
+        dated = ("CreationDate", "Creator", "Producer") if file.suffix == ".pdf" else ("Software",)
+        figure.savefig(file, dpi=dpi or mpl.rcParams["savefig.dpi"], metadata=dict.fromkeys(dated))
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -76,11 +89,8 @@ def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, s
     for name, (_, draw) in all_figures().items():
         files = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
         try:
-            with mpl.rc_context(_STYLE):  # pyright: ignore[reportArgumentType]
-                figure = draw(bundle)
-                figure.savefig(files[0], metadata={"Software": None})
-                nothing = {"CreationDate": None, "Creator": None, "Producer": None}
-                figure.savefig(files[1], metadata=nothing)
+            with house_style():
+                save(draw(bundle), *files)
         except NothingToDrawError as reason:
             skipped[name] = str(reason)
             for file in files:

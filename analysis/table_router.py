@@ -1,5 +1,7 @@
 """Table 7: the router's decisions, what they are worth, and what each expert is good for."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from analysis import captions, routing
@@ -59,11 +61,35 @@ def router_table(bundle: Bundle) -> Table:
 
 def counterfactual_table(bundle: Bundle) -> Table:
     """Table 7b: what other routing decisions would have cost the same weights."""
+    blocks = [_forced(bundle, metric) for metric in ("pesq_wb", "stoi")]
+    rows = [row for block in blocks for row in block.rows]
+    columns = [Column("Network", "network", numeric=False), Column("learned", "learned")]
+    columns += [Column(f"{k} − learned", f"{k}_minus_learned") for k in _FORCED]
+    n = max(block.n_utterances for block in blocks)
+    caption = (
+        "PESQ-WB and STOI of the learned routing, and the paired change when the same trained "
+        f"weights are routed otherwise. N = {n} distorted utterances that were scored under every "
+        f"routing, {captions.seeds_and_interval(bundle)}"
+    )
+    notes = ["* differs from learned (Holm within a network and metric, 5 %)."]
+    notes += [block.note for block in blocks if block.note]
+    title = "Table 7b: forced routing"
+    return Table("table7b_counterfactuals", title, caption, columns, rows, notes)
+
+
+class _Forced(NamedTuple):
+    rows: list[Row]
+    n_utterances: int
+    note: str
+
+
+def _forced(bundle: Bundle, metric: str) -> _Forced:
+    """The block of table 7b for one metric."""
     mask = bundle.in_conditions(words.DISTORTED)
     cells: dict[str, Sample] = {}
     differences: list[Sample | None] = []
     for cell in routing.router_cells(bundle):
-        samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
+        samples = routing.counterfactual_samples(bundle, cell, metric)
         if not samples:
             continue
         cells[cell] = samples["learned"].restrict(mask)
@@ -72,23 +98,15 @@ def counterfactual_table(bundle: Bundle) -> Table:
             for k in _FORCED
         ]
     families = [cell for cell in cells for _ in _FORCED]
-    judged = judge(bundle, differences, words.PRIMARY, families=families)
-    rows = []
+    judged = judge(bundle, differences, metric, families=families)
+    rows, name = [], words.METRICS[metric].label
     for i, (cell, learned) in enumerate(cells.items()):
         values: list[Value] = [captions.row_label(bundle, cell, cell), estimate(learned.mean(), 3)]
         own = judged[i * len(_FORCED) : (i + 1) * len(_FORCED)]
-        rows.append(Row([*values, *[_signed_with_mark(c) for c in own]]))
-    columns = [Column("Network", "network", numeric=False), Column("learned", "learned")]
-    columns += [Column(f"{k} − learned", f"{k}_minus_learned") for k in _FORCED]
+        rows.append(Row([*values, *[_signed_with_mark(c) for c in own]], name))
     n = max((learned.n_utterances for learned in cells.values()), default=0)
-    caption = (
-        "PESQ-WB of the learned routing, and the paired change when the same trained weights are "
-        f"routed otherwise. N = {n} distorted utterances that were scored under every routing, "
-        f"{captions.seeds_and_interval(bundle)}"
-    )
-    notes = [f"* differs from learned (Holm within a network, 5 %). {captions.detectable(judged)}"]
-    title = "Table 7b: forced routing"
-    return Table("table7b_counterfactuals", title, caption, columns, rows, notes)
+    found = captions.detectable(judged)
+    return _Forced(rows, n, f"{name}: {found}" if found else "")
 
 
 def specialisation_table(bundle: Bundle) -> Table:
