@@ -32,11 +32,12 @@ class RouterConv(NamedTuple):
     stride: tuple[int, int]
 
 
-ROUTER_BANDS = 32
+ROUTER_BANDS = 64
 ROUTER_CONVS = (
-    RouterConv(16, (3, 3), (2, 1)),
-    RouterConv(16, (3, 5), (2, 2)),
+    RouterConv(16, (3, 5), (2, 1)),
+    RouterConv(24, (3, 5), (2, 2)),
     RouterConv(32, (3, 5), (2, 2)),
+    RouterConv(64, (3, 5), (2, 2)),
 )
 
 

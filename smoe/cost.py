@@ -155,7 +155,7 @@ def _router(channels: int, size: Shape, n_experts: int) -> _Part:
     for conv in ROUTER_CONVS:
         bands, frames = -(-bands // conv.stride[0]), -(-frames // conv.stride[1])
         weights = width * conv.out_channels * math.prod(conv.kernel)
-        params += weights + conv.out_channels
+        params += weights + 2 * conv.out_channels
         macs += weights * bands * frames
         width = conv.out_channels
     classes = 2**n_experts - 1

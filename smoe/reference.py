@@ -79,26 +79,31 @@ class SMoELayer(nn.Module):
 
 
 class Router(nn.Module):
-    """Sections 2 and 6, sample by sample; the features are those of the fast network."""
+    """Sections 2 and 6, weights sample by sample; the features are those of the fast network."""
 
     def __init__(self, channels: int, config: ModelConfig):
         super().__init__()
         self.config = config
         self.body = nn.Sequential(
-            nn.Conv2d(channels, 16, (3, 3), (2, 1), (1, 1)),
+            nn.Conv2d(channels, 16, (3, 5), (2, 1), (1, 2), bias=False),
+            nn.BatchNorm2d(16, eps=1e-2),
             nn.ReLU(),
-            nn.Conv2d(16, 16, (3, 5), (2, 2), (1, 2)),
+            nn.Conv2d(16, 24, (3, 5), (2, 2), (1, 2), bias=False),
+            nn.BatchNorm2d(24, eps=1e-2),
             nn.ReLU(),
-            nn.Conv2d(16, 32, (3, 5), (2, 2), (1, 2)),
+            nn.Conv2d(24, 32, (3, 5), (2, 2), (1, 2), bias=False),
+            nn.BatchNorm2d(32, eps=1e-2),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, (3, 5), (2, 2), (1, 2), bias=False),
+            nn.BatchNorm2d(64, eps=1e-2),
             nn.ReLU(),
         )
-        self.head = nn.Linear(64, 2**config.n_experts - 1)
+        self.head = nn.Linear(128, 2**config.n_experts - 1)
 
     def forward(self, x: Tensor, distortion_labels: Tensor | None) -> dict[str, Tensor]:
         """Complex [B, C, F, T] to the decision of `smoe.router.RoutingDecision`."""
         rows = []
-        for i in range(x.shape[0]):
-            logits = self.head(self.extract_features(x[i]))
+        for i, logits in enumerate(self.head(self.extract_features(x))):
             if (
                 self.training
                 and self.config.routing == "supervised"
@@ -115,12 +120,15 @@ class Router(nn.Module):
         return {"expert_weights": weights, "confidence": confidence, "logits": logits}
 
     def extract_features(self, x: Tensor) -> Tensor:
-        """Mean and deviation of convolutions on log band powers, [64] from complex [C, F, T]."""
-        bands = F.adaptive_avg_pool2d(x.abs() ** 2, (min(32, x.shape[1]), x.shape[2]))
-        log_power = torch.log(bands / (bands.mean() + 1e-12) + 1e-4)
-        maps = self.body(log_power[None])[0]
-        variance = maps.var(dim=(1, 2), unbiased=False)
-        return torch.cat([maps.mean(dim=(1, 2)), torch.sqrt(variance + 1e-5)])
+        """Mean and deviation of convolutions on log band powers, [B, 128] of complex [B, C, F, T].
+
+        All samples at once, since the normalisation looks at the batch in training.
+        """
+        bands = F.adaptive_avg_pool2d(x.abs() ** 2, (min(64, x.shape[2]), x.shape[3]))
+        level = torch.stack([sample.mean() for sample in bands])[:, None, None, None]
+        maps = self.body(torch.log(bands / (level + 1e-12) + 1e-4))
+        variance = maps.var(dim=(2, 3), unbiased=False)
+        return torch.cat([maps.mean(dim=(2, 3)), torch.sqrt(variance + 1e-5)], dim=1)
 
     def _kinds(self, label: int) -> list[int]:
         return [e for e in range(self.config.n_experts) if (label + 1) >> e & 1]
@@ -260,7 +268,9 @@ def translate(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             skip = tensors[f"{stem.removesuffix('conv')}skip_conv.{leaf}"]
             out[name] = torch.cat([tensor, skip], dim=2)
             continue
-        if leaf == "num_batches_tracked":
+        if "router" in name:
+            out[name] = tensor
+        elif leaf == "num_batches_tracked":
             out[f"{stem}.real.{leaf}"] = out[f"{stem}.imag.{leaf}"] = tensor
         elif stem.endswith(("norm", "bottleneck.1")):
             out[f"{stem}.real.{leaf}"], out[f"{stem}.imag.{leaf}"] = tensor.chunk(2)

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from smoe.architecture import ROUTER_BANDS, ROUTER_CONVS
 from smoe.config import ModelConfig
 
+# Small maps leave a layer's own router few values a channel: this bounds the gradient they get.
+NORM_EPS = 1e-2
+
 
 class RoutingDecision(TypedDict):
     """One router's answer for a batch.
@@ -36,8 +39,9 @@ class GlobalDistortionRouter(nn.Module):
     """Classifies the distortion from a stacked spectrogram or feature map.
 
     Noise fills the gaps between words and reverberation smears them, at every level and in every
-    band; so the features are log magnitudes in a few bands, free of the overall level, and the
-    classifier is three small convolutions pooled by mean and deviation over time and bands.
+    band; so the features are log magnitudes in bands, free of the overall level, and the classifier
+    is a few small convolutions pooled by mean and deviation over time and bands. They are
+    normalised because a router has to be right long before the network around it has learned.
 
     Args:
         channels: Complex channels of the map that is routed on: 1 for the input spectrogram.
@@ -52,11 +56,12 @@ class GlobalDistortionRouter(nn.Module):
         for conv in ROUTER_CONVS:
             same = (conv.kernel[0] // 2, conv.kernel[1] // 2)
             layers += [
-                nn.Conv2d(width, conv.out_channels, conv.kernel, conv.stride, same),
-                nn.ReLU(),
+                nn.Conv2d(width, conv.out_channels, conv.kernel, conv.stride, same, bias=False),
+                nn.BatchNorm2d(conv.out_channels, eps=NORM_EPS),
+                nn.ReLU(inplace=True),
             ]
             width = conv.out_channels
-        self.body = nn.Sequential(*layers)
+        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
         members = class_members(config.n_experts)
         share = members / members.sum(dim=1, keepdim=True)
         self.head = nn.Linear(2 * width, len(members))

@@ -43,7 +43,7 @@ def test_parameters_and_macs_of_the_built_network(fields: dict) -> None:
 
 def test_single_expert_counts_the_chosen_one() -> None:
     """The mean over experts: what the network computes if each is chosen once."""
-    config = ModelConfig(init_channels=2, enable_multi_expert=False)
+    config = ModelConfig(init_channels=4, enable_multi_expert=False)
     counts = []
     for chosen in range(2):
         enhancer = SpeechEnhancer(config).eval()

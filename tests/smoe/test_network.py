@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ablations.grid import CELLS, resolve
-from smoe.complex_nn import ComplexConv2d
+from smoe.complex_nn import ComplexConv2d, ComponentBatchNorm2d
 from smoe.config import POSITIONS, ModelConfig, RunConfig
 from smoe.unet import SMoEEnhancedUNet
 from tests.smoe.networks import AXES, relative_error, spectrogram, unet
@@ -82,10 +82,10 @@ def test_samples_of_a_batch_are_independent_in_evaluation(axes: dict) -> None:
 
 def test_labels_route_in_supervised_training_only() -> None:
     """They change the output of supervised training, and of nothing else."""
-    x, labels = spectrogram(batch=3), torch.tensor([2, 0, 1])
+    x, labels, others = spectrogram(batch=3), torch.tensor([2, 0, 1]), torch.tensor([1, 1, 0])
     for axes in AXES:
         network = unet(**axes).train()
-        same = torch.equal(network(x)["mask"], network(x, labels)["mask"])
+        same = torch.equal(network(x, others)["mask"], network(x, labels)["mask"])
         assert same == (axes["routing"] == "implicit"), axes
 
 
@@ -176,7 +176,7 @@ def test_feature_maps_stay_channels_last() -> None:
                 lost.append((type(module).__name__, tuple(x.shape), x.stride()))
 
     for module in network.modules():
-        if isinstance(module, ComplexConv2d | nn.BatchNorm2d):
+        if isinstance(module, ComplexConv2d | ComponentBatchNorm2d):
             module.register_forward_hook(check)
     with torch.autocast("cpu", torch.bfloat16):
         network(spectrogram(3, (64, 64), dtype=torch.float32), torch.tensor([0, 1, 2]))
