@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ablations.floors import floors, flops, time_by_class
 from ablations.timing import Side, alternate, environment, traffic
 from smoe.checkpoint import write_atomic
 from smoe.config import SAMPLE_RATE, LossConfig, ModelConfig, RunConfig, TrainConfig
@@ -90,9 +91,12 @@ def bench(
     torch.set_num_threads(threads or threads_before)
     try:
         records = []
-        for title, measure in _measurements(QUICK if quick else FULL, device):
+        plan = QUICK if quick else FULL
+        for title, measure in _measurements(plan, device):
             on_progress(title)
             records.append(measure())
+        on_progress("floors")
+        records.append(_floors(plan.size, device, quick))
         where = environment(device)
     finally:
         torch.set_num_threads(threads_before)
@@ -208,6 +212,19 @@ def _memory(size: Size, device: str) -> Record:
             torch.cuda.reset_peak_memory_stats()
             _stepper(network, "float32", lambda _: mixture)(0)
             record[f"{name}_peak_bytes"] = torch.cuda.max_memory_allocated()
+    return record
+
+
+def _floors(size: Size, device: str, quick: bool) -> Record:
+    """The machine's rates, the work of a training step, and where its time goes."""
+    fast, _ = _networks(size, True, device)
+    batch = _batches(size, device)
+    record = {**_record("floors", size, {}), **floors(device, quick=quick)}
+    for precision in ("float32", "bfloat16"):
+        step = _stepper(fast, precision, batch)
+        rounds = range(3)  # labels decide which experts compute; three rounds show all alike
+        record[f"fast_{precision}_flops"] = sum(flops(lambda i=i, s=step: s(i)) for i in rounds) / 3
+        record[f"fast_{precision}_profile_s"] = time_by_class(lambda s=step: s(0), device)
     return record
 
 

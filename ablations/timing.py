@@ -32,17 +32,18 @@ def alternate(sides: dict[str, Side], rounds: int, device: str) -> Times:
     times: Times = {name: {"wall_s": [], "cpu_s": []} for name in sides}
     for index in range(rounds + 1):
         for name, side in sides.items():
-            _wait(device)
+            wait(device)
             wall, cpu = time.perf_counter(), time.process_time()
             side(index)
-            _wait(device)
+            wait(device)
             if index:
                 times[name]["wall_s"].append(time.perf_counter() - wall)
                 times[name]["cpu_s"].append(time.process_time() - cpu)
     return times
 
 
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
+    """Until a GPU has done what it was told; a processor has."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
 

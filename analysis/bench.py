@@ -88,6 +88,7 @@ def speed_table(content: Record) -> Table:
         "rounds of the ratio within a round; the literal network computes in float32 throughout."
     )
     notes = [note for record in content["measurements"] for note in _notes(record)]
+    notes += _floor_notes(content["measurements"])
     if content["quick"]:
         notes.append("Tiny sizes and few rounds: a trial of the benchmark, not a result.")
     return Table("bench", "Speed", caption, _COLUMNS, rows, notes)
@@ -160,6 +161,35 @@ def _notes(record: Record) -> list[str]:
                 f"{share:.1%} are copies (cat, stack, clone, copy)."
             )
     return notes
+
+
+def _floor_notes(measurements: list[Record]) -> list[str]:
+    """The machine's rates, and how near to them the headline training step comes."""
+    found = [record for record in measurements if record["what"] == "floors"]
+    steps = [r for r in measurements if r["what"] == "step" and r["mode"] == "multi"]
+    notes = []
+    for record, measured in zip(found, steps, strict=False):
+        rates = record["matmul_flops_per_s"]
+        product = ", ".join(f"{_si(rate)}FLOP/s in {name}" for name, rate in rates.items())
+        copy = _si(record["copy_bytes_per_s"])
+        notes.append(f"Floors measured here: large matrix product {product}; copy {copy}B/s.")
+        for precision, rate in rates.items():
+            work = record[f"fast_{precision}_flops"]
+            reached = work / np.median(measured["times"][f"fast_{precision}"]["wall_s"])
+            spent = record[f"fast_{precision}_profile_s"]
+            shares = [f"{name} {s / sum(spent.values()):.0%}" for name, s in spent.items()]
+            notes.append(
+                f"A multi-expert training step in {precision} computes {_si(work)}FLOP at "
+                f"{_si(reached)}FLOP/s, {reached / rate:.0%} of the product's rate. Where its time "
+                f"goes: {', '.join(shares)}."
+            )
+    return notes
+
+
+def _si(value: float) -> str:
+    """Three digits and the prefix of a unit: 5.29e10 becomes "52.9 G"."""
+    power = min(4, int(np.log10(value) // 3))
+    return f"{value / 1000**power:.3g} {' kMGT'[power]}".replace("  ", " ")
 
 
 def draw_sweeps(content: Record) -> Figure:

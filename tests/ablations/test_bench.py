@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ablations.bench import bench
+from ablations.floors import floors, flops, time_by_class
 from ablations.timing import alternate, traffic
 from analysis.bench import report_bench, speed_table
 from analysis.load import BundleError
@@ -30,6 +31,30 @@ def test_traffic_counts_bytes_read_and_written() -> None:
     assert traffic(lambda: x.view(10, 100).T[3:]) == {"all_bytes": 0, "layout_bytes": 0}
 
 
+def test_floors_count_every_operation_and_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of n x n in one second is 2 n^3 a second; a copy reads and writes each byte."""
+    monkeypatch.setattr("ablations.floors._median_s", lambda *_: 1.0)
+    found = floors("cpu", quick=True)
+    assert found["matmul_flops_per_s"] == {"float32": 2 * 128**3, "bfloat16": 2 * 128**3}
+    assert found["copy_bytes_per_s"] == 2 * 2**16
+
+
+def test_work_of_a_convolution_by_hand() -> None:
+    """2 operations for each weight and output position; backward does the same work twice."""
+    layer, x = torch.nn.Conv2d(3, 5, 3, padding=1, bias=False), torch.zeros(2, 3, 8, 8)
+    forward = 2 * (5 * 3 * 9) * (2 * 8 * 8)
+    assert flops(lambda: layer(x)) == forward
+    assert flops(lambda: layer(x.requires_grad_()).sum().backward()) == 3 * forward
+
+
+def test_time_is_told_by_class_of_operators() -> None:
+    """A convolution that is nothing but one spends its time there; all times are non-negative."""
+    layer, x = torch.nn.Conv2d(16, 16, 5, padding=2), torch.zeros(2, 16, 64, 64)
+    spent = time_by_class(lambda: layer(x), "cpu")
+    assert max(spent, key=lambda name: spent[name]) == "convolution"
+    assert min(spent.values()) >= 0
+
+
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bench(tmp_path_factory.mktemp("results"), threads=1, quick=True)
@@ -40,7 +65,7 @@ def test_bench_writes_every_raw_time(measured: Path) -> None:
     content = json.loads(measured.read_text())
     kinds = {record["what"] for record in content["measurements"]}
     assert kinds == {
-        "step", "inference", "loss", "metrics", "memory", "sweep_step", "sweep_inference",
+        "step", "inference", "loss", "metrics", "memory", "sweep_step", "sweep_inference", "floors",
     }  # fmt: skip
     for record in content["measurements"]:
         for side in record["times"].values():
@@ -64,7 +89,12 @@ def test_report_from_the_file_alone(measured: Path) -> None:
                     "reference": [3.0, 9.0, 4.0],
                 }.items()
             }
-    values = [str(v) for v in speed_table(content).rows[0].values]
+        if record["what"] == "floors":
+            record["matmul_flops_per_s"] = {"float32": 4e12, "bfloat16": 8e12}
+            record["fast_float32_flops"] = 1e12
+    table = speed_table(content)
+    assert any("1 TFLOP at 1 TFLOP/s, 25% of the product's rate" in note for note in table.notes)
+    values = [str(v) for v in table.rows[0].values]
     assert values[2:5] == ["1\u2009000.0", "4\u2009000.0", "4.00"]
 
 
