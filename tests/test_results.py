@@ -1,0 +1,46 @@
+"""The figures that `results/README.md` quotes are those of the tables beside it."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+RESULTS = Path(__file__).parents[1] / "results"
+PROSE = " ".join((RESULTS / "README.md").read_text().split())
+FORCED = "table7b_counterfactuals"
+LATE = "----L.multi.supervised.global"
+
+# What the page says, and the table (study, name), row (column: value) and column that say it.
+QUOTED = [
+    ("Shapley value {:.3f}", "pilot", "table6_factorial", {"factor": "late decoder"}, "effect"),
+    ("a little**: {:+.3f}", "pilot", "table6_factorial", {"factor": "early encoder"}, "effect"),
+    ("rises from {:.3f}", "pilot", FORCED, {"group": "STOI", "network": LATE}, "learned"),
+    ("`----L` goes from {:.3f}", "pilot", "table2_placements", {"placement": "----L"}, "pesq_wb"),
+    ("to {:.3f} PESQ-WB", "mapping", "table2_placements", {"placement": "----L"}, "pesq_wb"),
+    ("from {:.3f} to 0.652 STOI", "pilot", "table2_placements", {"placement": "----L"}, "stoi"),
+    ("to {:.3f} STOI", "mapping", "table2_placements", {"placement": "----L"}, "stoi"),
+    ("from {:.1f} to", "pilot", "table2_placements", {"placement": "----L"}, "si_sdr_db"),
+    ("to {:.1f} dB SI-SDR", "mapping", "table2_placements", {"placement": "----L"}, "si_sdr_db"),
+    ("dense network ({:.3f}", "mapping", "table2_placements", {"placement": "-----"}, "pesq_wb"),
+]
+
+
+def value(study: str, table: str, row: dict[str, str], column: str) -> float:
+    rows = pd.read_csv(RESULTS / study / "tables" / f"{table}.csv")
+    for name, wanted in row.items():
+        rows = rows[rows[name] == wanted]
+    return float(rows[column].iloc[0])
+
+
+@pytest.mark.parametrize(("phrase", "study", "table", "row", "column"), QUOTED)
+def test_quoted_figures_are_those_of_the_tables(phrase, study, table, row, column):
+    assert phrase.format(value(study, table, row, column)) in PROSE
+
+
+@pytest.mark.parametrize(("routing", "figure"), [("oracle", "to {:.3f},"), ("uniform", "{:.3f} (")])
+def test_quoted_forced_routing(routing, figure):
+    """Learned plus the paired change: what the same weights reach when routed otherwise."""
+    row = {"group": "STOI", "network": LATE}
+    total = value("pilot", FORCED, row, "learned")
+    total += value("pilot", FORCED, row, f"{routing}_minus_learned")
+    assert figure.format(total) in PROSE
