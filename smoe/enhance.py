@@ -14,6 +14,7 @@ from smoe.unet import SpeechEnhancer
 
 CHUNK_S = 20.0
 OVERLAP_S = 1.0
+SHORTEST_S = 0.5  # what the network takes; silence is added to shorter recordings
 
 
 def load_enhancer(config: ModelConfig, weights: Path) -> SpeechEnhancer:
@@ -72,5 +73,7 @@ def enhance(enhancer: SpeechEnhancer, noisy: Tensor) -> Tensor:
 
 
 def _once(enhancer: SpeechEnhancer, noisy: Tensor) -> Tensor:
+    missing = max(0, int(SHORTEST_S * SAMPLE_RATE) - len(noisy))
     with torch.inference_mode():
-        return enhancer(noisy[None])["enhanced_waveform"][0]
+        padded = torch.nn.functional.pad(noisy, (0, missing))
+        return enhancer(padded[None])["enhanced_waveform"][0, : len(noisy)]

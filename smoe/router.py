@@ -61,7 +61,8 @@ class GlobalDistortionRouter(nn.Module):
                 nn.ReLU(inplace=True),
             ]
             width = conv.out_channels
-        self.body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        layout = torch.channels_last
+        self.body = nn.Sequential(*layers).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
         members = class_members(config.n_experts)
         share = members / members.sum(dim=1, keepdim=True)
         self.head = nn.Linear(2 * width, len(members))
