@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check slow install clean
+.PHONY: run test check slow browser install clean
 
 run: install
 	$(BIN)/python run_all.py
@@ -13,6 +13,9 @@ test: install
 
 slow: install
 	$(BIN)/python -m pytest -q -m slow
+
+browser: install  # wants Debian's package chromium, or Chromium by another way
+	$(BIN)/python -m pytest -q -m browser -rs
 
 check: install
 	$(BIN)/ruff check .

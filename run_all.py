@@ -4,159 +4,153 @@ Without a command it runs the quick study: corpus, grid, MLflow, tables, figures
 """
 
 import json
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from ablations import options
+from ablations.examples import examples
 from smoe.errors import UserError
 
-if TYPE_CHECKING:
-    from ablations.plan import PlannedRun
-    from ablations.study import Study
-
-console = Console()
+console = Console(soft_wrap=True, highlight=False)
 app = typer.Typer(
-    help="Where in a complex U-Net does a supervised mixture of experts help, and why?\n\n"
-    "Without a command: `run --study quick`.",
+    help="Where in a complex U-Net does a supervised mixture of experts help, and why?",
     add_completion=False,
-    no_args_is_help=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(help="Prepare or check a corpus.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-StudyOption = Annotated[
-    str, typer.Option(help="smoke, quick, core, full, paper, or the path of a study file (.toml).")
-]
-DataOption = Annotated[
-    str | None,
-    typer.Option(help="Corpus instead of the study's own: synthetic, or a folder of recordings."),
-]
-ResultsOption = Annotated[Path, typer.Option(help="Where results are read and written.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a setting, e.g. train.steps=500; can be repeated."),
-]
-SeedOption = Annotated[int, typer.Option(help="Which seed's network.")]
 RESULTS = Path("results")
+INTERRUPTED = 130  # exit status after Ctrl-C
 
 
-@app.callback(invoke_without_command=True)
-def main(context: typer.Context) -> None:
+@app.callback(invoke_without_command=True, epilog=examples(""))
+def main(
+    context: typer.Context, quiet: options.Quiet = False, verbose: options.Verbose = False
+) -> None:
     """Without a command: the quick study."""
+    console.quiet = quiet
+    warnings.simplefilter("default" if verbose else "ignore")
+    os.environ.setdefault("PYTHONWARNINGS", "default" if verbose else "ignore")  # of workers
+    if verbose:
+        logging.basicConfig(level=logging.INFO)
     if context.invoked_subcommand is None:
         run()
 
 
-@app.command()
+@app.command(epilog=examples("run"))
 def run(
-    study: StudyOption = "quick",
-    data: DataOption = None,
-    results: ResultsOption = RESULTS,
-    jobs: Annotated[
-        str, typer.Option(help="Runs at once, or auto: what cores and memory allow.")
-    ] = "auto",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    backend: Annotated[str, typer.Option(help="loky (this machine) or ray (a cluster).")] = "loky",
-    tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow server or database; default: SQLite in RESULTS.")
-    ] = None,
-    settings: SetOption = None,
-    only: Annotated[
-        list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many runs now.")] = None,
-    max_hours: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so long; the next start goes on.")
-    ] = None,
-    retry: Annotated[
-        str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
-    ] = None,
+    study: options.Study = "quick",
+    data: options.Data = None,
+    results: options.Results = RESULTS,
+    jobs: options.Jobs = "auto",
+    threads: options.Threads = None,
+    device: options.Device = "auto",
+    backend: options.Backend = "loky",
+    address: options.Address = None,
+    slurm: options.Slurm = None,
+    tracking_uri: options.TrackingUri = None,
+    settings: options.Set = None,
+    only: options.Only = None,
+    limit: options.Limit = None,
+    max_hours: options.MaxHours = None,
+    timeout: options.Timeout = None,
+    checkpoint_every: options.CheckpointEvery = 20.0,
+    retry: options.Retry = None,
 ) -> None:
     """Train what is missing of a study, then write tables and figures.
 
-    Finished runs are skipped, interrupted ones go on where they were.
-
-    [bold]Examples[/]
-
-    run_all.py run --study smoke
-
-    run_all.py run --study core --data ~/corpora/mine --set train.steps=4000
+    Finished runs are skipped, interrupted ones go on where they were. Exit status: 0 done, 1 some
+    run failed, 2 something to mend (said in one sentence), 130 stopped by Ctrl-C.
     """
-    from ablations.pipeline import Choice, means_of, outcome_lines, run_study
+    from ablations.means import means_of
+    from ablations.pipeline import Choice, run_study
+    from ablations.study import load_study
+    from ablations.summary import outcome_lines
 
-    if retry not in (None, "failed"):
-        raise UserError(f'--retry takes only "failed", not "{retry}".')
-    chosen = _study(study, data, settings)
+    chosen = load_study(study, data, settings or [])
+    limits = {"max_hours": max_hours, "timeout_hours": timeout}
+    where = {"address": address, "slurm": tuple(slurm or ())}
+    means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)
     outcome = run_study(
         chosen,
         results,
-        means_of(jobs, device, backend, max_hours),
-        Choice(tuple(only or ()), limit, retry_failed=retry == "failed"),
+        means,
+        Choice(tuple(only or ()), limit, retry),
         tracking_uri=tracking_uri,
         summarise=_summaries,
+        draw=_draw,
         console=console,
     )
     if outcome.skipped or outcome.done:
-        _last_screen(chosen.name, results / chosen.name, rebuild=bool(outcome.done))
+        _last_screen(chosen.name, results / chosen.name)
     for line in outcome_lines(outcome):
         print(line)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog=examples("plan"))
 def plan(
-    study: StudyOption = "quick",
-    data: DataOption = None,
-    results: ResultsOption = RESULTS,
-    settings: SetOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    study: options.Study = "quick",
+    data: options.Data = None,
+    results: options.Results = RESULTS,
+    settings: options.Set = None,
+    as_json: options.Json = False,
 ) -> None:
     """List a study's cells and what is done, missing or failed; trains nothing."""
-    from ablations.pipeline import study_plan, summary_lines
+    from ablations.pipeline import study_plan
+    from ablations.study import load_study
+    from ablations.summary import plan_rows, summary_lines
 
-    chosen = _study(study, data, settings)
+    chosen = load_study(study, data, settings or [])
     runs = study_plan(chosen, results)
     if as_json:
-        print(json.dumps([_plan_row(each) for each in runs], indent=1))
+        print(json.dumps(plan_rows(runs), indent=1))
         return
     for line in summary_lines(chosen, runs, results):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
-@app.command()
-def report(study: StudyOption = "quick", results: ResultsOption = RESULTS) -> None:
+@app.command(epilog=examples("report"))
+def report(study: options.Study = "quick", results: options.Results = RESULTS) -> None:
     """Rebuild tables and figures from stored results alone."""
-    _last_screen(study, results / study)
+    _last_screen(study, results / study, rebuild=True)
 
 
-@app.command()
+@app.command(epilog=examples("explain"))
 def explain(
-    cell: Annotated[str, typer.Argument(help="A cell code, e.g. E-B--.multi.supervised.global.")],
-    study: StudyOption = "quick",
-    results: ResultsOption = RESULTS,
+    cell: options.Cell,
+    study: options.Study = "quick",
+    results: options.Results = RESULTS,
+    as_json: options.Json = False,
 ) -> None:
     """Show the runs, settings and every number behind a cell's table entries."""
     from ablations.grid import find
-    from analysis.explain import explain as explain_cell
+    from analysis import explain as behind
 
-    console.print(explain_cell(results / study, find(cell).code), highlight=False, soft_wrap=True)
+    folder, code = results / study, find(cell).code
+    if as_json:
+        print(json.dumps(behind.cell_facts(folder, code), indent=1, allow_nan=False))
+        return
+    print(behind.explain(folder, code), end="")
 
 
-@app.command()
+@app.command(epilog=examples("enhance"))
 def enhance(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")],
-    cell: Annotated[str, typer.Option(help="Whose network.")] = "EMBDL.multi.supervised.global",
-    study: StudyOption = "quick",
-    seed: SeedOption = 0,
-    results: ResultsOption = RESULTS,
+    source: options.Source,
+    target: options.Target,
+    cell: options.Network = "EMBDL.multi.supervised.global",
+    study: options.Study = "quick",
+    seed: options.Seed = 0,
+    results: options.Results = RESULTS,
 ) -> None:
     """Enhance a recording with a network that a study has trained."""
     from ablations.grid import find
@@ -169,25 +163,40 @@ def enhance(
     console.print(f"Wrote {target}.")
 
 
-@app.command()
-def ui(
-    study: StudyOption = "quick",
-    results: ResultsOption = RESULTS,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+@app.command(epilog=examples("register"))
+def register(
+    cell: options.Cell,
+    study: options.Study = "quick",
+    seed: options.Seed = 0,
+    results: options.Results = RESULTS,
+    tracking_uri: options.TrackingUri = None,
 ) -> None:
-    """Open the MLflow view of what has been run, on this machine only."""
-    from ablations.ui import rebuild, serve
+    """Put a trained network into MLflow's model registry, to load and serve it from there."""
+    from ablations.grid import find
+    from ablations.models import register as register_model
 
-    rebuild(results, study).log_summaries(_summaries(results / study))
-    serve(results, port, console)
+    print(register_model(results, study, find(cell).code, seed, tracking_uri))
 
 
-@app.command()
+@app.command(epilog=examples("ui"))
+def ui(
+    study: options.Study = "quick", results: options.Results = RESULTS, port: options.Port = 5000
+) -> None:
+    """Open the MLflow view of what has been run, on this machine only; Ctrl-C stops it."""
+    from ablations.ui import free_port, rebuild, serve
+
+    port = free_port(port)
+    with console.status("Bringing MLflow up to the stored results ..."):
+        experiment_id = rebuild(results, study, _summaries, _draw)
+    serve(results, port, experiment_id, console)
+
+
+@app.command(epilog=examples("bench"))
 def bench(
-    results: ResultsOption = RESULTS,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="0: all cores.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")] = False,
+    results: options.Results = RESULTS,
+    device: options.BenchDevice = "cpu",
+    threads: options.BenchThreads = 0,
+    quick: options.Trial = False,
 ) -> None:
     """Time the network against its source carried out to the letter."""
     from ablations.bench import bench as measure
@@ -198,34 +207,30 @@ def bench(
     print(path.with_suffix(".md").read_text())
 
 
-@data_app.command()
+@data_app.command(epilog=examples("prepare"))
 def prepare(
-    data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
-    results: ResultsOption = RESULTS,
-    download: Annotated[
-        bool, typer.Option(help="Fetch librispeech or vctk first, where ROOT lacks them.")
-    ] = False,
+    data: options.Corpus = "synthetic",
+    results: options.Results = RESULTS,
+    download: options.Download = False,
 ) -> None:
     """Build or cache a corpus and print its hash."""
     from ablations.pipeline import prepare_corpus
     from smoe.corpora.download import download as fetch
 
     for said in fetch(data) if download else []:
-        console.print(said, soft_wrap=True)
+        console.print(said)
     corpus = prepare_corpus(data, results, console)
     for note in corpus.notes:
         console.print(note)
-    console.print(f"{data}: {corpus.data_hash}", soft_wrap=True)
+    console.print(f"{data}: {corpus.data_hash}")
 
 
-@data_app.command()
+@data_app.command(epilog=examples("check"))
 def check(
-    data: Annotated[str, typer.Option(help="synthetic, or a folder.")] = "synthetic",
-    results: ResultsOption = RESULTS,
-    metrics: Annotated[
-        bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")
-    ] = False,
-    figures: Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")] = False,
+    data: options.Corpus = "synthetic",
+    results: options.Results = RESULTS,
+    metrics: options.Metrics = False,
+    figures: options.Figures = False,
 ) -> None:
     """Report totals, levels, reverberation, refused files and leakage of a corpus."""
     from ablations.pipeline import prepare_corpus
@@ -244,12 +249,6 @@ def check(
             print(path)
 
 
-def _study(name: str, data: str | None, settings: list[str] | None) -> "Study":
-    from ablations.study import load_study
-
-    return load_study(name, data, settings or [])
-
-
 def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
     from analysis.load import load_bundle
     from analysis.summaries import cell_summaries
@@ -257,35 +256,36 @@ def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
     return cell_summaries(load_bundle(bundle))
 
 
-def _plan_row(run: "PlannedRun") -> dict[str, object]:
-    return {
-        "cell": run.cell,
-        "seed": run.seed,
-        "state": run.state(),
-        "run_id": run.folder.run_id,
-    }
+def _draw(history: list, levels: dict, folder: Path) -> None:
+    from analysis.run_figures import draw_run
+
+    draw_run(history, levels, folder)
 
 
-def _last_screen(study: str, folder: Path, *, rebuild: bool = True) -> None:
+def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
     from analysis.report import build_report, screen
 
-    if rebuild or not (folder / "report.html").exists():
+    page, bundle = folder / "report.html", folder / "study.json"
+    if rebuild or not page.exists() or page.stat().st_mtime < bundle.stat().st_mtime:
         build_report(folder)
-    print(screen(folder))
-    print(f"MLflow   python run_all.py ui --study {study}")
+    if not console.quiet:
+        print(screen(folder))
+        print(f"MLflow   python run_all.py ui --study {study}")
 
 
 def entry() -> None:
     """Runs the command line; what a user can mend is one sentence and exit status 2."""
-    os.environ.setdefault("PYTHONWARNINGS", "ignore")
     try:
         app()
-    except KeyboardInterrupt:
-        print("\nStopped; the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("\nStopped; the same command goes on from here.", file=sys.stderr)
+        raise
     except Exception as error:
+        from ablations.store import no_room_error
         from analysis.load import BundleError  # here, since it brings pandas
 
+        error = no_room_error(None, getattr(error, "errno", None)) or error
         if not isinstance(error, UserError | BundleError):
             raise
         print(f"Error: {error}", file=sys.stderr)

@@ -19,6 +19,7 @@ from ablations.plan import PlannedRun
 from ablations.study import Study
 from smoe.checkpoint import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
+from smoe.metrics import METRICS
 
 SCHEMA_VERSION = 1
 PACKAGES = (
@@ -28,8 +29,8 @@ PACKAGES = (
 # Names and types of the columns, so that a column that happens to be empty keeps its type.
 UTTERANCES = {
     "run_id": "string", "utterance": "string", "condition": "string", "snr_db": "float64",
-    "rt60_s": "float64", "counterfactual": "string", "pesq_wb": "float64", "stoi": "float64",
-    "estoi": "float64", "si_sdr_db": "float64", "error": "string",
+    "rt60_s": "float64", "counterfactual": "string", **dict.fromkeys(METRICS, "float64"),
+    "error": "string",
 }  # fmt: skip
 ROUTING = {
     "run_id": "string", "utterance": "string", "layer": "string", "weight_noise": "float64",
@@ -61,7 +62,10 @@ def write_bundle(study: Study, runs: list[PlannedRun], folder: Path) -> None:
     write_atomic(folder / "study.json", text.encode())
     example = _example_run(done)
     if example:
-        write_atomic(folder / "examples.npz", _spectrograms(example))
+        buffer = io.BytesIO()
+        levels = example_levels(example.cell, example.folder.file("examples.npz"))
+        np.savez_compressed(buffer, **levels)  # pyright: ignore[reportArgumentType]
+        write_atomic(folder / "examples.npz", buffer.getvalue())
         _write_audio(example, folder / "audio")
 
 
@@ -137,20 +141,18 @@ def _example_run(done: list[PlannedRun]) -> PlannedRun | None:
     return max(trained, key=lambda run: len(find(run.cell).placement), default=None)
 
 
-def _spectrograms(run: PlannedRun) -> bytes:
+def example_levels(cell: str, examples: Path) -> dict[str, np.ndarray]:
     """Magnitudes as uint8, 0 to 255 for -80 to 0 dB of each condition's noisy maximum."""
-    arrays: dict[str, Any] = {"cell": np.array(run.cell)}
-    with np.load(run.folder.file("examples.npz")) as waves:
+    arrays: dict[str, np.ndarray] = {"cell": np.array(cell)}
+    with np.load(examples) as waves:
         for condition in ("noise", "reverb", "both"):
             names = ("noisy", "enhanced", "clean")
             levels = {name: _level_db(waves[f"{condition}/{name}"]) for name in names}
             top = levels["noisy"].max()
             for signal, level in levels.items():
                 scaled = 1 + (level - top) / DYNAMIC_RANGE_DB
-                arrays[f"{condition}/{signal}"] = np.uint8(np.clip(scaled, 0, 1) * 255)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    return buffer.getvalue()
+                arrays[f"{condition}/{signal}"] = (np.clip(scaled, 0, 1) * 255).astype(np.uint8)
+    return arrays
 
 
 def _write_audio(run: PlannedRun, folder: Path) -> None:

@@ -12,7 +12,8 @@ import platform
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -24,9 +25,11 @@ CLAIM = "claim.json"
 
 @dataclass(frozen=True)
 class Claim:
-    """A run's claim file."""
+    """A claim file, and the token by which its owner knows it again."""
 
     path: Path
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+    _released: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def on(cls, folder: Path) -> "Claim":
@@ -39,49 +42,88 @@ class Claim:
         A claim whose process is gone, or which has not been renewed for two minutes, is taken over.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        if self.path.exists() and not self.is_alive():
-            self._set_aside()
+        content = self._read()
+        if content is not None:
+            if self._lives(content):
+                return False
+            self._set_aside(content)
         try:
             descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "w") as file:
-            json.dump({"host": platform.node(), "pid": os.getpid()}, file)
+        owner = {"host": platform.node(), "pid": os.getpid(), "token": self.token}
+        try:
+            with os.fdopen(descriptor, "w") as file:
+                json.dump(owner, file)
+        except OSError:  # no space left: an empty claim would only be in the way
+            self.path.unlink(missing_ok=True)
+            raise
         return True
 
     def is_alive(self) -> bool:
         """Whether somebody works on the run."""
-        try:
-            age_s = time.time() - self.path.stat().st_mtime
-            owner = json.loads(self.path.read_text() or "{}")
-        except FileNotFoundError:
-            return False
-        except ValueError:  # another process is writing it at this moment, or died while it did
-            return age_s < BEAT_S
-        elsewhere = owner.get("host") != platform.node()
-        return age_s < STALE_S and (elsewhere or process_exists(owner["pid"]))
+        content = self._read()
+        return content is not None and self._lives(content)
 
-    def keep(self) -> None:
-        """Renews the claim from now on, from a thread that ends with the process."""
-        threading.Thread(target=self._beat, daemon=True).start()
+    def keep(self, on_lost: Callable[[], None] | None = None) -> None:
+        """Renews the claim from now on, from a thread that ends with the process.
+
+        Args:
+            on_lost: Called if another process has taken the claim over, as it may after this one
+                was asleep for minutes.
+        """
+        threading.Thread(target=self._beat, args=(on_lost,), daemon=True).start()
 
     def release(self) -> None:
-        """Gives the run back."""
-        self.path.unlink(missing_ok=True)
+        """Gives the run back, if it is this claim's."""
+        self._released.set()
+        if self._is_mine():
+            self.path.unlink(missing_ok=True)
 
-    def _beat(self) -> None:
-        with contextlib.suppress(FileNotFoundError):  # released
-            while True:
+    def _beat(self, on_lost: Callable[[], None] | None) -> None:
+        while not self._released.wait(BEAT_S):
+            # Asked twice, since a claim that was moved by mistake is put back in a moment.
+            if not self._is_mine() and not self._released.wait(1.0) and not self._is_mine():
+                if on_lost:
+                    on_lost()
+                return
+            with contextlib.suppress(OSError):  # a network file system may be away for a while
                 os.utime(self.path)
-                time.sleep(BEAT_S)
 
-    def _set_aside(self) -> None:
-        # Of several that find the same dead claim only one renames it; the others lose the race.
-        aside = self.path.with_name(f".{CLAIM}.{uuid.uuid4().hex}")
+    def _read(self) -> str | None:
+        try:
+            return self.path.read_text()
+        except FileNotFoundError:
+            return None
+
+    def _is_mine(self) -> bool:
+        try:
+            return self.token in (self._read() or "")
+        except OSError:  # not readable now says nothing about whose it is
+            return True
+
+    def _lives(self, content: str) -> bool:
+        try:
+            age_s = time.time() - self.path.stat().st_mtime
+            owner = json.loads(content)
+            host, pid = owner["host"], int(owner["pid"])
+        except FileNotFoundError:
+            return False
+        except (ValueError, TypeError, KeyError):  # being written now, or its writer died
+            return age_s < BEAT_S
+        return age_s < STALE_S and (host != platform.node() or process_exists(pid))
+
+    def _set_aside(self, dead: str) -> None:
+        # Of several that find the same dead claim one may be quick enough to have made its own
+        # before another renames what it believes to be the dead one: that is put back.
+        aside = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}")
         try:
             self.path.rename(aside)
         except FileNotFoundError:
             return
+        if aside.read_text() != dead:
+            with contextlib.suppress(FileExistsError):
+                os.link(aside, self.path)
         aside.unlink(missing_ok=True)
 
 

@@ -1,6 +1,7 @@
 """What a study still has to do: its runs, and the state of each on disk."""
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -32,13 +33,10 @@ class PlannedRun:
     config: RunConfig
     folder: RunFolder
 
-    @property
+    @cached_property
     def work(self) -> float:
         """Expected effort in arbitrary units: multiply-accumulates of training and evaluation."""
-        if self.config.model is None:
-            return 0.0
-        train = self.config.train.steps * self.config.train.batch_size * self.config.mix.crop_s
-        return cost(self.config.model).macs_per_s * 3 * train
+        return _work(self.config)  # pyright: ignore[reportArgumentType] frozen, so hashable
 
     def has_begun(self) -> bool:
         """Whether the run was started at least once."""
@@ -48,11 +46,22 @@ class PlannedRun:
         """Done, working now, stale (killed on the way, resumable), failed, or not begun."""
         if self.folder.is_done():
             return "done"
+        if not self.folder.path.exists():
+            return "planned"
         if Claim.on(self.folder.path).is_alive():
             return "running"
         if self.folder.file("failed.json").exists():
             return "failed"
         return "stale" if self.folder.file("progress.json").exists() else "planned"
+
+
+@cache
+def _work(config: RunConfig) -> float:
+    """Asked about once a second of thousands of runs, which share a few hundred configurations."""
+    if config.model is None:
+        return 0.0
+    train = config.train.steps * config.train.batch_size * config.mix.crop_s
+    return cost(config.model).macs_per_s * 3 * train
 
 
 def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[PlannedRun]:
@@ -64,7 +73,8 @@ def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[Pla
     base = study.base(data_hash)
     cells = [(UNPROCESSED, 0)] + [(cell, seed) for seed in study.seeds for cell in study.cells]
     resolved = {cell: resolve(cell, base) for cell in {cell for cell, _ in cells}}
+    above = {cell: RunFolder.above(results, config) for cell, config in resolved.items()}
     return [
-        PlannedRun(cell, seed, resolved[cell], RunFolder.of(results, resolved[cell], seed))
+        PlannedRun(cell, seed, resolved[cell], RunFolder(above[cell] / str(seed)))
         for cell, seed in cells
     ]

@@ -5,42 +5,23 @@ import platform
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablations import backends
-from ablations.backends import RunEnd
+from ablations.backends import attempts
 from ablations.claims import Claim
+from ablations.isolate import RunEnd
+from ablations.means import Means
 from ablations.plan import PlannedRun
+from ablations.store import RunFolder, no_room_error
 from ablations.worker import Job
 
 POLL_S = 1.0
-
-
-@dataclass(frozen=True)
-class Means:
-    """What the machine may spend; nothing here changes a result's meaning.
-
-    Attributes:
-        jobs: Runs at once.
-        device: "cpu" or "cuda".
-        backend: "loky" for local processes, "ray" for a cluster.
-        checkpoint_interval_s: Least time between two checkpoints of a run.
-        deadline: Time, in seconds since the epoch, at which runs are stopped; None for never.
-    """
-
-    jobs: int
-    device: str = "cpu"
-    backend: str = "loky"
-    checkpoint_interval_s: float = 20.0
-    deadline: float | None = None
-
-    @property
-    def threads(self) -> int:
-        """Threads of each run, so that jobs x threads is the number of cores."""
-        return max(1, backends.available_cores() // self.jobs)
+SLOW_POLL_S = 15.0
+ATTEMPTS = 3  # at a run whose process dies without a word, within one start
 
 
 @dataclass
@@ -50,15 +31,17 @@ class Outcome:
     Attributes:
         skipped: Done before.
         done: Finished now, here or by another runner meanwhile.
-        failed: Failed now or before, with the reason.
-        stopped: Not finished for lack of time or because their process was killed; they go on from
-            their checkpoints another time.
+        failed: Failed now or before; the reason stands in the folder.
+        stopped: Not finished, with the reason: no time was left, or their process was killed again
+            and again. They go on from their checkpoints another time.
+        set_aside: Files and folders that were found damaged, under their new names.
     """
 
     skipped: list[PlannedRun] = field(default_factory=list)
     done: list[PlannedRun] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    stopped: dict[str, str] = field(default_factory=dict)
+    failed: list[PlannedRun] = field(default_factory=list)
+    stopped: list[tuple[PlannedRun, str]] = field(default_factory=list)
+    set_aside: list[Path] = field(default_factory=list)
 
 
 Watch = Callable[[list[PlannedRun]], None]
@@ -80,30 +63,35 @@ def carry_out(
         corpus_folder: The prepared corpus.
         watch: Called about once a second with the unfinished runs, from one other thread.
         retry_failed: Whether runs that failed earlier are tried again.
+
+    Raises:
+        UserError: the results folder cannot be written to any more.
     """
     outcome = Outcome()
     pending: dict[str, PlannedRun] = {}
     for run in runs:
-        failure = run.folder.read_json("failed.json")
         if run.folder.is_done():
             outcome.skipped.append(run)
-        elif failure and not retry_failed:
-            outcome.failed[run.folder.run_id] = failure["reason"]
+        elif run.folder.file("failed.json").exists() and not retry_failed:
+            outcome.failed.append(run)
         else:
             run.folder.file("failed.json").unlink(missing_ok=True)
             pending[run.folder.run_id] = run
     if not pending:
         return outcome
     commit = git_commit()
-    ordered = _longest_first(list(pending.values()))
-    jobs = [_job(run, means, corpus_folder, commit) for run in ordered]
+    jobs = [_job(run, means, corpus_folder, commit) for run in _longest_first(pending.values())]
+    damaged_before = set(_damaged(pending.values()))
     with _watching(watch, list(pending.values())):
-        for end in _results(jobs, means):
+        for end in _ends(jobs, means):
+            run = pending[end.run_id]
             if end.status == "done":
-                outcome.done.append(pending[end.run_id])
+                outcome.done.append(run)
+            elif end.status == "failed":
+                outcome.failed.append(run)
             else:
-                reasons = outcome.failed if end.status == "failed" else outcome.stopped
-                reasons[end.run_id] = end.reason
+                outcome.stopped.append((run, end.reason))
+    outcome.set_aside = [path for path in _damaged(pending.values()) if path not in damaged_before]
     return outcome
 
 
@@ -118,17 +106,24 @@ def git_commit() -> str:
     return found.stdout.strip()
 
 
-def _results(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
-    """Yields the end of each job once; runs that another runner has are waited for."""
+def _ends(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
+    """The end of each job, once: killed runs are tried again, those of other runners waited for."""
     waiting = {job.folder.run_id: job for job in jobs}
+    killed: Counter[str] = Counter()
     while waiting:
-        elsewhere: dict[str, Job] = {}
-        for end in _attempts(list(waiting.values()), means):
-            if end.status == "elsewhere":
-                elsewhere[end.run_id] = waiting[end.run_id]
+        again: dict[str, Job] = {}
+        for end in attempts(list(waiting.values()), means):
+            job = waiting[end.run_id]
+            if end.status == "no room":
+                results = job.folder.path.parents[2]
+                raise no_room_error(results, int(end.reason)) or RuntimeError(end.reason)
+            killed[end.run_id] += end.status == "stopped"
+            tried_too_often = killed[end.run_id] >= ATTEMPTS
+            if end.status == "elsewhere" or (end.status == "stopped" and not tried_too_often):
+                again[end.run_id] = job
             else:
                 yield end
-        waiting = elsewhere
+        waiting = again
         while waiting and all(_still_elsewhere(job) for job in waiting.values()):
             time.sleep(POLL_S)
 
@@ -137,32 +132,17 @@ def _still_elsewhere(job: Job) -> bool:
     return Claim.on(job.folder.path).is_alive() and not job.folder.is_done()
 
 
-def _attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
-    """One attempt at each job; a lost worker process costs no other run its result."""
-    from joblib import delayed
-    from joblib.externals.loky.process_executor import TerminatedWorkerError
-
-    waiting = {job.folder.run_id: job for job in jobs}
-    for _ in range(len(jobs) + 1):
-        try:
-            with backends.parallel(means.backend, means.jobs) as pool:
-                batch = [delayed(backends.run_isolated)(job) for job in waiting.values()]
-                for end in pool(batch):
-                    del waiting[end.run_id]
-                    yield end
-            return
-        except TerminatedWorkerError:  # joblib gives the whole batch up; what is left starts anew
-            continue
-    yield from (RunEnd(i, "stopped", "its worker was killed again and again") for i in waiting)
-
-
 @contextmanager
 def _watching(watch: Watch, runs: list[PlannedRun]) -> Iterator[None]:
     stop = threading.Event()
 
     def loop() -> None:
-        while not stop.wait(POLL_S):
+        spent_s = 0.0
+        # With thousands of runs a look takes a while; it is to stay a small part of the time.
+        while not stop.wait(min(max(POLL_S, 20 * spent_s), SLOW_POLL_S)):
+            started = time.monotonic()
             watch(runs)
+            spent_s = time.monotonic() - started
         watch(runs)
 
     watcher = threading.Thread(target=loop)
@@ -174,14 +154,19 @@ def _watching(watch: Watch, runs: list[PlannedRun]) -> Iterator[None]:
         watcher.join()
 
 
-def _longest_first(runs: list[PlannedRun]) -> list[PlannedRun]:
+def _longest_first(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
     """Long runs first, so that no core idles at the end; seeds stay together."""
     return sorted(runs, key=lambda run: (run.seed, -run.work))
 
 
+def _damaged(runs: Iterable[PlannedRun]) -> list[Path]:
+    """What readers of these runs' files have set aside, such as a torn checkpoint."""
+    return [path for run in runs for path in sorted(run.folder.path.glob("*.damaged*"))]
+
+
 def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job:
     return Job(
-        folder=run.folder,
+        folder=RunFolder(run.folder.path.resolve()),
         cell=run.cell,
         config=run.config,
         seed=run.seed,
@@ -193,4 +178,5 @@ def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job
         score_jobs=means.threads if means.device != "cpu" else 1,
         checkpoint_interval_s=means.checkpoint_interval_s,
         deadline=means.deadline,
+        timeout_s=means.timeout_s,
     )

@@ -5,16 +5,18 @@
 sha256 of every result file. Studies that contain the same run share its folder.
 """
 
+import errno
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from smoe.config import RunConfig
 from smoe.errors import UserError
 
 RUNS_FOLDER = ".runs"
+Failure = Literal["error", "out of memory", "diverged", "timeout"]
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,16 @@ class RunFolder:
 
     path: Path
 
+    @staticmethod
+    def above(results: Path, config: RunConfig) -> Path:
+        """Where the folders of a configuration's runs are, named by their seeds."""
+        return results / RUNS_FOLDER / config.identity()[:16]
+
     @classmethod
-    def of(cls, results: Path, config: RunConfig, seed: int) -> "RunFolder":
-        """The folder of a run below a results folder; it need not exist."""
-        return cls(results / RUNS_FOLDER / config.identity()[:16] / str(seed))
+    def known_as(cls, results: Path, run_id: str) -> "RunFolder":
+        """The folder of the run that a bundle names so; it need not exist."""
+        identity, _, seed = run_id.rpartition("-")
+        return cls(results / RUNS_FOLDER / identity / seed)
 
     @property
     def run_id(self) -> str:
@@ -50,27 +58,48 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of this run; None where it is absent or damaged."""
         try:
-            return json.loads(self.file(name).read_text())
+            content = json.loads(self.file(name).read_text())
         except (OSError, ValueError):
             return None
+        return content if isinstance(content, dict) else None
 
     def is_done(self) -> bool:
         """Whether the run has finished; cheap, trusts the marker."""
         return self.file("done").exists()
 
-    def verify(self) -> bool:
-        """Whether every result file is what the run wrote; a damaged run is no longer done.
+    def set_aside_damage(self, config: RunConfig) -> list[Path]:
+        """Looks whether a finished run's files are what the run wrote, and renames what is not.
 
-        The marker is set aside then, so that the next start does the run again.
+        The run is then no longer done, and the next start makes again what is missing. A folder
+        that holds another run than its name says is set aside as a whole.
+
+        Args:
+            config: What the run is meant to be.
+
+        Returns:
+            The damaged files under their new names, and the missing ones; none if the run is whole
+            or not done.
         """
-        digests = self.read_json("done")
-        whole = digests is not None and all(
-            self.file(name).is_file() and _digest(self.file(name)) == digest
+        if not self.is_done():
+            return []
+        digests = self.read_json("done") or {"done": "unreadable"}
+        damaged = [
+            self.file(name)
             for name, digest in digests.items()
-        )
-        if not whole and self.is_done():
-            self.file("done").replace(self.file("done.damaged"))
-        return whole
+            if _digest(self.file(name)) != digest
+        ]
+        stored = self.read_json("config.json") or {}
+        if not damaged and any(stored.get(key) != value for key, value in _fields(config).items()):
+            return [set_aside(self.path)]
+        aside = [set_aside(path) if path.exists() else path for path in damaged]
+        if damaged:
+            self.file("done").unlink(missing_ok=True)
+        return aside
+
+    def sweep(self) -> None:
+        """Deletes what killed writers have left; only for the owner of the run's claim."""
+        for left in self.path.glob(".*.*"):
+            left.unlink(missing_ok=True)
 
     def mark_done(self, names: list[str]) -> None:
         """Declares the run finished with these result files.
@@ -81,8 +110,19 @@ class RunFolder:
 
         digests = {name: _digest(self.file(name)) for name in sorted(names)}
         write_atomic(self.file("done"), json.dumps(digests, indent=1).encode())
+        self.drop_leftovers()
+
+    def drop_leftovers(self) -> None:
+        """Deletes what only an unfinished run needs."""
         for leftover in ("checkpoint.pt", "progress.json", "failed.json"):
             self.file(leftover).unlink(missing_ok=True)
+
+    def mark_failed(self, kind: Failure, reason: str) -> None:
+        """Notes why the run failed; it is not tried again unless asked for."""
+        from smoe.checkpoint import write_atomic
+
+        content = json.dumps({"class": kind, "reason": reason})
+        write_atomic(self.file("failed.json"), content.encode())
 
 
 def prepare_results(results: Path) -> None:
@@ -103,5 +143,40 @@ def prepare_results(results: Path) -> None:
         ) from error
 
 
+def set_aside(path: Path) -> Path:
+    """Renames a damaged file or folder to `*.damaged`, or `*.damaged-2` and so on."""
+    target, count = path.with_name(f"{path.name}.damaged"), 1
+    while target.exists():
+        count += 1
+        target = path.with_name(f"{path.name}.damaged-{count}")
+    return path.rename(target)
+
+
+NO_ROOM = {
+    errno.ENOSPC: "no space is left on its disk",
+    errno.EDQUOT: "its disk quota is used up",
+    errno.EROFS: "its file system has become read-only",
+}
+
+
+def no_room_error(results: Path | None, number: int | None) -> UserError | None:
+    """What to tell a user when writing failed with that `errno`; None for other errors."""
+    if number not in NO_ROOM:
+        return None
+    where = f"results folder {results}" if results else "results folder"
+    return UserError(
+        f"The {where} cannot be written to: {NO_ROOM[number]}. "
+        "What is finished is kept; make room and give the same command again."
+    )
+
+
+def _fields(config: RunConfig) -> dict[str, Any]:
+    """A configuration as `config.json` stores it; that file also names a cell and a seed."""
+    return json.loads(config.model_dump_json())
+
+
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return "missing"

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.grid import UNPROCESSED, Cell, find
+from ablations.bundle import example_levels
+from ablations.grid import UNPROCESSED, find, resolve
 from ablations.plan import PlannedRun
-from smoe.config import POSITIONS
+from ablations.store import RunFolder
+from smoe.config import POSITIONS, RunConfig
+from smoe.metrics import METRICS
 
-METRICS = ("pesq_wb", "stoi", "estoi", "si_sdr_db")
 DISTORTED = ("noise", "reverb", "both")
 AXES = ("expert_mode", "routing", "router_scope")
 COSTS = ("params", "macs", "train_s", "inference_rtf")
 Rows = list[dict[str, Any]]
+Levels = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,20 +32,24 @@ class TrackedRun:
         name: For the list of runs.
         tags: Study, hashes, code.
         params: Values of at most ten characters, since parallel coordinates cut them there.
+        config: Gives the whole resolved configuration.
         state: As of `PlannedRun.state`.
         history: Gives the rows logged so far.
         final: Gives scores and costs; only of a run that is done.
-        folder: Where `config.json` and `examples.npz` are, if they are here.
+        levels: Gives example spectrograms as of a bundle's `examples.npz`; empty if none are here.
+        audio: `examples.npz` with recordings to listen to; None where it is not here.
     """
 
     run_id: str
     name: str
     tags: dict[str, str]
     params: dict[str, str]
+    config: Callable[[], RunConfig]
     state: str
     history: Callable[[], Rows]
     final: Callable[[], dict[str, float]]
-    folder: Path | None
+    levels: Callable[[], Levels]
+    audio: Path | None
 
 
 def from_folder(run: PlannedRun, study: str) -> TrackedRun:
@@ -59,18 +66,21 @@ def from_folder(run: PlannedRun, study: str) -> TrackedRun:
         routing = pd.read_parquet(folder.file("routing.parquet"))
         return _final(scores, routing, folder.read_json("run.json") or {})
 
+    audio = folder.file("examples.npz") if folder.file("examples.npz").exists() else None
     record = folder.read_json("run.json") or {}
     hashes = {"config_hash": run.config.identity(), "data_hash": run.config.data_hash}
     code = {key: record.get(key) or "" for key in ("git_commit", "device")}
     return TrackedRun(
         run_id=folder.run_id,
         name=_name(run.cell, run.seed),
-        tags={"study": study, "cell": run.cell, **hashes, **code},
-        params=_params(find(run.cell), run.seed, run.config.model_dump()),
+        tags={**_tags(study, run.cell), **hashes, **code},
+        params=_params(run.cell, run.seed, run.config.model_dump()),
+        config=lambda: run.config,
         state=run.state(),
         history=history,
         final=final,
-        folder=folder.path,
+        levels=lambda: example_levels(run.cell, audio) if audio else {},
+        audio=audio,
     )
 
 
@@ -80,22 +90,28 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
     names = ("runs", "utterances", "routing", "history")
     runs, *tables = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
     parts = [dict(list(table.groupby("run_id"))) for table in tables]
+    base = RunConfig(**study["config"])
+    levels = _stored_levels(folder)
+    shown = runs.loc[runs["cell"] == str(levels.get("cell", "")), "run_id"].head(1).tolist()
 
     def tracked(row: dict[str, Any]) -> TrackedRun:
         empty = (table.iloc[:0] for table in tables)
         scores, routing, history = (
             part.get(row["run_id"], none) for part, none in zip(parts, empty, strict=True)
         )
+        audio = RunFolder.known_as(folder.parent, row["run_id"]).file("examples.npz")
         keys = ("config_hash", "data_hash", "git_commit", "device")
         return TrackedRun(
             run_id=row["run_id"],
             name=_name(row["cell"], row["seed"]),
-            tags={"study": folder.name, "cell": row["cell"], **{key: row[key] for key in keys}},
-            params=_params(find(row["cell"]), row["seed"], study["config"]),
+            tags={**_tags(folder.name, row["cell"]), **{key: row[key] for key in keys}},
+            params=_params(row["cell"], row["seed"], study["config"]),
+            config=lambda: resolve(row["cell"], base),
             state="done",
             history=lambda: _records(history),
             final=lambda: _final(scores, routing, row),
-            folder=None,
+            levels=lambda: levels if row["run_id"] in shown else {},
+            audio=audio if audio.exists() else None,
         )
 
     return [tracked(row) for row in _records(runs)]
@@ -105,13 +121,43 @@ def _name(cell: str, seed: int) -> str:
     return cell if cell == UNPROCESSED else f"{cell} seed {seed}"
 
 
-def _params(cell: Cell, seed: int, config: dict[str, Any]) -> dict[str, str]:
+def cell_params(code: str) -> dict[str, str]:
+    """A cell's placement, five booleans and axes, as params of MLflow."""
+    cell = find(code)
     if cell.code == UNPROCESSED:
-        return {"placement": "none", "seed": str(seed)}
+        return {"placement": "none"}
     values = {
         "placement": cell.placement_code,
         **{position: position in cell.placement for position in POSITIONS},
         **{axis: getattr(cell, axis) or "none" for axis in AXES},
+    }
+    return {key: str(value) for key, value in values.items()}
+
+
+def describe_cell(code: str, study: str) -> str:
+    """Markdown for the head of a run: what the cell is, and where its every number stands."""
+    cell = find(code)
+    if cell.code == UNPROCESSED:
+        what = "The noisy input itself, scored like any network's output."
+    elif not cell.placement:
+        what = "Plain complex U-Net, no experts."
+    else:
+        places = ", ".join(position.replace("_", " ") for position in cell.placement)
+        scope = str(cell.router_scope).replace("_", " ")
+        what = f"Experts in {places}; {cell.expert_mode} expert, {cell.routing}, {scope} router."
+    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {study}`"
+
+
+def _tags(study: str, code: str) -> dict[str, str]:
+    note = describe_cell(code, study)
+    return {"study": study, "cell": code, "summary": "false", "mlflow.note.content": note}
+
+
+def _params(code: str, seed: int, config: dict[str, Any]) -> dict[str, str]:
+    if code == UNPROCESSED:
+        return {**cell_params(code), "seed": str(seed)}
+    values = {
+        **cell_params(code),
         "seed": seed,
         "init_channels": config["model"]["init_channels"],
         "train_steps": config["train"]["steps"],
@@ -135,7 +181,15 @@ def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) 
 
 
 def _means(scores: pd.DataFrame, suffix: str) -> dict[str, float]:
-    return {f"{metric}{suffix}": float(scores[metric].astype(float).mean()) for metric in METRICS}
+    stored = [metric for metric in METRICS if metric in scores]  # a bundle may be older
+    return {f"{metric}{suffix}": float(scores[metric].astype(float).mean()) for metric in stored}
+
+
+def _stored_levels(folder: Path) -> Levels:
+    if not (folder / "examples.npz").exists():
+        return {}
+    with np.load(folder / "examples.npz") as stored:
+        return {name: stored[name] for name in stored}
 
 
 def _records(table: pd.DataFrame) -> Rows:

@@ -8,14 +8,16 @@ import logging
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+import psutil
 
-from ablations.tracked import Rows, TrackedRun
+from ablations.tracked import Levels, Rows, TrackedRun, cell_params, describe_cell
+from ablations.views import guide, view_tags
 from smoe.config import SAMPLE_RATE
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -23,13 +25,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 STATUS = {
-    "planned": "RUNNING",  # just begun: no heartbeat yet
+    "planned": "KILLED",  # begun, but nobody works on it
     "running": "RUNNING",
     "done": "FINISHED",
     "stale": "KILLED",
     "failed": "FAILED",
 }
 BATCH = 1000  # metrics that MLflow takes in one call
+Draw = Callable[[Rows, Levels, Path], None]  # writes figures of one run into a folder
 
 
 def default_uri(results: Path) -> str:
@@ -37,45 +40,77 @@ def default_uri(results: Path) -> str:
     return f"sqlite:///{(results / '.mlflow' / 'mlflow.db').resolve()}"
 
 
+def _make_database(folder: Path) -> None:
+    """Makes the database under another name: MLflow cannot mend one whose making was killed."""
+    from mlflow.tracking import MlflowClient
+
+    if (folder / "mlflow.db").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / f".{uuid.uuid4().hex}.db"
+    MlflowClient(f"sqlite:///{new.resolve()}").search_experiments(max_results=1)
+    new.replace(folder / "mlflow.db")
+
+
 class Tracker:
     """Mirrors the runs of one study into one MLflow experiment.
 
     Args:
         study: Names the experiment.
-        description: Markdown shown above it.
+        description: Markdown shown above it, before links to the saved views.
         data: Corpus specification, shown as the runs' dataset.
         results: Results folder; database and artifacts of the default store live below it.
         uri: Tracking server or database; the default is SQLite.
+        draw: Draws a finished run's history and example; None for no figures.
     """
 
     def __init__(
-        self, study: str, description: str, data: str, results: Path, uri: str | None = None
+        self,
+        study: str,
+        description: str,
+        data: str,
+        results: Path,
+        uri: str | None = None,
+        draw: Draw | None = None,
     ):
         from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        self._study, self._data = study, data
+        if not logging.getLogger().isEnabledFor(logging.INFO):
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+        self._study, self._data, self._draw = study, data, draw
         if uri is None:
-            (results / ".mlflow").mkdir(parents=True, exist_ok=True)
+            _make_database(results / ".mlflow")
         self._client = MlflowClient(uri or default_uri(results))
         store = None if uri else (results / ".mlflow" / "artifacts").resolve().as_uri()
-        self._experiment = self._experiment_id(description, store)
+        self.experiment_id = self._experiment_id(description, store)
         self._known: dict[str, str] = {}  # run id of the suite to run id of MLflow
         self._status: dict[str, str] = {}  # run id of MLflow to its status
         self._logged: dict[str, int] = {}  # run id of MLflow to last logged step
+        psutil.cpu_percent()  # the next call says how busy the machine was since this one
         self._read_existing()
 
     def _experiment_id(self, description: str, store: str | None) -> str:
         found = self._client.get_experiment_by_name(self._study)
-        if found:
-            return found.experiment_id
-        tags: dict[str, Any] = {"mlflow.note.content": description}
-        return self._client.create_experiment(self._study, artifact_location=store, tags=tags)
+        existing = found.tags if found else {}
+        experiment_id = (
+            found.experiment_id
+            if found
+            else self._client.create_experiment(self._study, artifact_location=store)
+        )
+        tags = {
+            "mlflow.note.content": f"{description}\n\n{guide(experiment_id)}",
+            "mlflow.experimentKind": "custom_model_development",  # the UI's pages for trainings
+            **view_tags(),
+        }
+        for key, value in tags.items():
+            if key not in existing:  # what somebody has changed in the UI stays
+                self._client.set_experiment_tag(experiment_id, key, value)
+        return experiment_id
 
     def _read_existing(self) -> None:
         token = None
         while True:
-            page = self._client.search_runs([self._experiment], page_token=token)
+            page = self._client.search_runs([self.experiment_id], page_token=token)
             for run in page:
                 if "run_id" in run.data.tags:
                     self._known[run.data.tags["run_id"]] = run.info.run_id
@@ -84,22 +119,21 @@ class Tracker:
             if not token:
                 return
 
-    def sync(self, runs: Iterable[TrackedRun], *, closing: bool = False) -> None:
-        """Brings MLflow to what is stored of the runs.
+    def sync(self, runs: Iterable[TrackedRun]) -> None:
+        """Brings MLflow to what is stored of these runs, which have begun.
 
-        Args:
-            runs: Runs that have begun.
-            closing: No worker is left: what neither finished nor failed was killed.
+        A run that nobody works on and that neither finished nor failed was killed; those of other
+        runners have a living claim.
         """
+        load = _machine_load()
         for run in runs:
             mlflow_id = self._known.get(run.run_id) or self._create(run)
             if self._status[mlflow_id] == "FINISHED":
                 continue
-            self._log_history(mlflow_id, run.history())
+            self._log_history(mlflow_id, run.history(), load if run.state == "running" else {})
             if run.state == "done":
                 self._log_results(run, mlflow_id)
-            killed = closing and run.state == "running"
-            self._set_status(mlflow_id, "KILLED" if killed else STATUS[run.state])
+            self._set_status(mlflow_id, STATUS[run.state])
 
     def log_summaries(self, summaries: dict[str, dict[str, float]]) -> None:
         """One run per cell with means and interval bounds over seeds and utterances.
@@ -110,21 +144,30 @@ class Tracker:
         for cell, metrics in summaries.items():
             key = f"summary of {cell}"
             if key not in self._known:
+                note = f"Mean over seeds and utterances. {describe_cell(cell, self._study)}"
                 tags = {"run_id": key, "study": self._study, "cell": cell, "summary": "true"}
-                created = self._client.create_run(self._experiment, tags=tags, run_name=key)
-                self._known[key] = created.info.run_id
+                tags["mlflow.note.content"] = note
+                params = {**cell_params(cell), "seed": "mean"}
+                self._known[key] = self._new_run(f"{cell} mean", tags, params)
             self._log(self._known[key], [(name, value, 0) for name, value in metrics.items()])
             self._client.set_terminated(self._known[key], "FINISHED")
 
+    def mlflow_id(self, run_id: str) -> str:
+        """MLflow's id of a run that has been synced."""
+        return self._known[run_id]
+
     def _create(self, run: TrackedRun) -> str:
+        mlflow_id = self._new_run(run.name, {"run_id": run.run_id, **run.tags}, run.params)
+        self._known[run.run_id] = mlflow_id
+        self._status[mlflow_id] = "RUNNING"
+        return mlflow_id
+
+    def _new_run(self, name: str, tags: dict[str, Any], params: dict[str, str]) -> str:
         from mlflow.entities import Param
 
-        tags = {"run_id": run.run_id, **run.tags}
-        created = self._client.create_run(self._experiment, tags=tags, run_name=run.name)
-        params = [Param(key, value) for key, value in run.params.items()]
-        self._client.log_batch(created.info.run_id, params=params)
-        self._known[run.run_id] = created.info.run_id
-        self._status[created.info.run_id] = "RUNNING"
+        created = self._client.create_run(self.experiment_id, tags=tags, run_name=name)
+        entries = [Param(key, value) for key, value in params.items()]
+        self._client.log_batch(created.info.run_id, params=entries)
         return created.info.run_id
 
     def _set_status(self, mlflow_id: str, status: str) -> None:
@@ -136,7 +179,7 @@ class Tracker:
             self._client.set_terminated(mlflow_id, status)
         self._status[mlflow_id] = status
 
-    def _log_history(self, mlflow_id: str, history: Rows) -> None:
+    def _log_history(self, mlflow_id: str, history: Rows, load: dict[str, float]) -> None:
         """Logs the rows after the last logged step, so that a resumed run repeats none."""
         if mlflow_id not in self._logged:
             points = self._client.get_metric_history(mlflow_id, "loss")
@@ -148,9 +191,10 @@ class Tracker:
             for key, value in row.items()
             if key not in ("step", "run_id") and np.isfinite(value)
         ]
-        self._log(mlflow_id, metrics)
         if rows:
             self._logged[mlflow_id] = int(rows[-1]["step"])
+            metrics += [(key, value, self._logged[mlflow_id]) for key, value in load.items()]
+        self._log(mlflow_id, metrics)
 
     def _log(self, mlflow_id: str, metrics: list[tuple[str, float, int]]) -> None:
         from mlflow.entities import Metric
@@ -170,50 +214,28 @@ class Tracker:
         dataset = Dataset(self._data, run.tags["data_hash"][:36], "corpus", self._data)
         inputs = DatasetInput(dataset, [InputTag("mlflow.data.context", "training and test")])
         self._client.log_inputs(mlflow_id, [inputs])
-        if run.folder:
-            self._log_artifacts(run.folder, mlflow_id)
+        if self._draw:
+            with tempfile.TemporaryDirectory() as figures:
+                self._draw(run.history(), run.levels(), Path(figures))
+                self._client.log_artifacts(mlflow_id, figures, "figures")
+        self._client.log_dict(mlflow_id, run.config().model_dump(mode="json"), "config.json")
+        if run.audio:
+            self._log_audio(run.audio, mlflow_id)
 
-    def _log_artifacts(self, folder: Path, mlflow_id: str) -> None:
-        self._client.log_artifact(mlflow_id, str(folder / "config.json"))
-        if not (folder / "examples.npz").exists():
-            return
+    def _log_audio(self, examples: Path, mlflow_id: str) -> None:
         import soundfile
 
         with tempfile.TemporaryDirectory() as audio:
-            with np.load(folder / "examples.npz") as waves:
+            with np.load(examples) as waves:
                 for name in waves:
                     path = Path(audio, f"{name.replace('/', '-')}.wav")
                     soundfile.write(path, waves[name], SAMPLE_RATE, subtype="PCM_16")
             self._client.log_artifacts(mlflow_id, audio, "audio")
 
 
-class Mirror:
-    """Keeps a tracker going beside a study; trouble with MLflow is a note, never a stop.
-
-    Args:
-        make: Makes the tracker; tried again while it fails.
-        console: Where the note goes.
-    """
-
-    def __init__(self, make: Callable[[], Tracker], console: Console):
-        self._make, self._console = make, console
-        self._tracker: Tracker | None = None
-        self._told = False
-
-    def sync(self, runs: Iterable[TrackedRun], *, closing: bool = False) -> None:
-        """As `Tracker.sync`; a failure is told once, and the next call tries again."""
-        self._try(lambda tracker: tracker.sync(runs, closing=closing))
-
-    def log_summaries(self, summaries: dict[str, dict[str, float]]) -> None:
-        """As `Tracker.log_summaries`, with the same leniency."""
-        self._try(lambda tracker: tracker.log_summaries(summaries))
-
-    def _try(self, action: Callable[[Tracker], None]) -> None:
-        try:
-            self._tracker = self._tracker or self._make()
-            action(self._tracker)
-        except Exception as error:  # whatever a server, a network or a database may throw
-            if not self._told:
-                self._told = True
-                reason = str(error).splitlines()[0][:200]
-                self._console.print(f"[yellow]MLflow cannot be written now ({reason})[/]")
+def _machine_load() -> dict[str, float]:
+    """How busy this machine is, under the names that MLflow shows as system metrics."""
+    return {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/system_memory_usage_percentage": psutil.virtual_memory().percent,
+    }

@@ -1,59 +1,166 @@
 """The MLflow user interface over what is stored."""
 
+import contextlib
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 
 from ablations.tracked import from_bundle
-from ablations.tracking import Tracker, default_uri
+from ablations.tracking import Draw, Tracker, default_uri
+from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
 
-FILTERS = (
-    "params.bottleneck = 'True' and params.router_scope = 'global'",
-    "params.expert_mode = 'single' and metrics.pesq_wb_reverb > 1.2",
-    "tags.summary = 'true'",
-)
+Summarise = Callable[[Path], dict[str, dict[str, float]]]
+HOST = "127.0.0.1"  # nobody else on the network may look in
+START_S = 120.0
+STOP_S = 10.0
 
 
-def rebuild(results: Path, study: str) -> Tracker:
-    """Brings the MLflow view of a study up to its stored bundle.
+def rebuild(
+    results: Path, study: str, summarise: Summarise | None = None, draw: Draw | None = None
+) -> str:
+    """Brings the MLflow view of a study up to its stored bundle; gives its experiment's id.
+
+    A study that runs for the first time has no bundle; its view is what MLflow has of it so far.
+
+    Args:
+        results: Results folder.
+        study: Name of the study.
+        summarise: Means and intervals of each cell from a bundle; None for no summary runs.
+        draw: Draws the figures of a run; None for none.
 
     Raises:
-        UserError: there is no such bundle.
+        UserError: there is neither, or MLflow's database is of no use.
     """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     folder = results / study
-    if not (folder / "study.json").is_file():
-        raise UserError(f"There are no results in {folder}; run the study first.")
-    stored = json.loads((folder / "study.json").read_text())
-    description = describe(stored["study"]["title"], stored["study"]["question"])
-    tracker = Tracker(study, description, stored["corpus"], results)
-    tracker.sync(from_bundle(folder))
-    return tracker
+    try:
+        if not (folder / "study.json").is_file():
+            return _of_running(results, study)
+        stored = json.loads((folder / "study.json").read_text())
+        description = describe(stored["study"]["title"], stored["study"]["question"])
+        tracker = Tracker(study, description, stored["corpus"], results, draw=draw)
+        tracker.sync(from_bundle(folder))
+        if summarise:
+            tracker.log_summaries(summarise(folder))
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"MLflow's database in {results / '.mlflow'} cannot be used ({reason}); "
+            "remove that folder, and `ui` makes it again."
+        ) from error
+    return tracker.experiment_id
+
+
+def _of_running(results: Path, study: str) -> str:
+    from mlflow.tracking import MlflowClient
+
+    if (results / ".mlflow" / "mlflow.db").is_file():
+        found = MlflowClient(default_uri(results)).get_experiment_by_name(study)
+        if found:
+            return found.experiment_id
+    have = ", ".join(sorted(path.parent.name for path in results.glob("*/study.json")))
+    remedy = f"there are {have}" if have else "run the study first"
+    raise UserError(f"There are no results in {results / study}; {remedy}.")
 
 
 def describe(title: str, question: str) -> str:
-    """Markdown for the head of an experiment: the question, and how to compare placements."""
-    return (
-        f"**{title}.** {question}\n\n"
-        "To compare placements: select runs, *Compare*, *Parallel coordinates*, with the five "
-        "placement params and `pesq_wb`. Means with 95 % intervals stand in the summary runs "
-        f"(`{FILTERS[2]}`: `pesq_wb`, `pesq_wb_low`, `pesq_wb_high`). "
-        "For quality against cost: a scatter plot of `macs` against `pesq_wb`."
-    )
+    """Markdown for the head of an experiment: what is asked."""
+    return f"**{title}.** {question}"
 
 
-def serve(results: Path, port: int, console: Console) -> None:
-    """Runs the MLflow UI on loopback until it is interrupted."""
-    console.print(f"MLflow UI at http://127.0.0.1:{port} (Ctrl-C stops it). Filters to try:")
-    for each in FILTERS:
-        console.print(f"  {each}", highlight=False)
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    server = subprocess.Popen([*command, "--backend-store-uri", default_uri(results)])
+def free_port(port: int) -> int:
+    """The port itself, or any free one for 0.
+
+    Raises:
+        UserError: something else uses it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except (OSError, OverflowError) as error:
+            reason = getattr(error, "strerror", None) or "no such port"
+            raise UserError(
+                f"Port {port} cannot be used on this machine ({reason}); "
+                "choose another with --port, or 0 for any that is free."
+            ) from error
+        return probe.getsockname()[1]
+
+
+def serve(results: Path, port: int, experiment_id: str, console: Console) -> None:
+    """Runs the MLflow UI on loopback until Ctrl-C or a request to terminate.
+
+    Raises:
+        UserError: the server does not start.
+    """
+    log = results / ".mlflow" / "server.log"
+    with _server(results, port, log) as server:
+        try:
+            _wait_until_up(server, port, log)
+            address = f"http://{HOST}:{port}/"
+            console.print(f"MLflow UI at {address}{runs_link(experiment_id)}  (Ctrl-C stops it)")
+            console.print("Questions:")
+            for key, view in VIEWS.items():
+                console.print(f"  {view.question}\n    {address}{view_link(experiment_id, key)}")
+            console.print("Filters to try:")
+            for each in FILTERS:
+                console.print(f"  {each}")
+            server.wait()
+        except KeyboardInterrupt:
+            console.print("Stopped.")
+
+
+@contextlib.contextmanager
+def _server(results: Path, port: int, log: Path) -> Iterator[subprocess.Popen]:
+    """MLflow's server in a process group of its own, which is ended whole."""
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", default_uri(results)]
+    # Background jobs are for language models; their processes also outlive the server.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    environment["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    with log.open("wb") as out:
+        server = subprocess.Popen(
+            command, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
     try:
-        server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        server.wait()
+        yield server
+    finally:
+        _end_group(server)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _end_group(server: subprocess.Popen) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(STOP_S)
+
+
+def _wait_until_up(server: subprocess.Popen, port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and server.poll() is None:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=5),
+        ):
+            return
+        time.sleep(0.2)
+    raise UserError(f"The MLflow UI did not start; {log} says why.")

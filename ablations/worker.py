@@ -2,14 +2,20 @@
 
 import io
 import json
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ablations.store import RunFolder
+from ablations.store import NO_ROOM, Failure, RunFolder
 from smoe.config import RunConfig
 from smoe.cost import cost
+
+if TYPE_CHECKING:
+    from smoe.train import Trained
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,8 @@ class Job:
         score_jobs: Processes that compute metrics.
         checkpoint_interval_s: Least time between two checkpoints.
         deadline: When to stop, in seconds since the epoch; None for never.
+        timeout_s: A run that takes longer at one go has failed; None for no limit.
+        depot: On a cluster, name of the actor that serves nodes which do not see the results.
     """
 
     folder: RunFolder
@@ -43,13 +51,16 @@ class Job:
     score_jobs: int = 1
     checkpoint_interval_s: float = 20.0
     deadline: float | None = None
+    timeout_s: float | None = None
+    depot: str | None = None
 
 
 def execute(job: Job) -> None:
     """Does the run, resuming from its checkpoint; afterwards the folder is marked done.
 
     Raises:
-        Exception: whatever went wrong; also noted in the folder as `failed.json`.
+        Exception: whatever went wrong; also noted in the folder as `failed.json`, except where the
+            disk is full, which is not the run's fault.
     """
     from smoe.checkpoint import write_atomic
     from smoe.train import DivergedError
@@ -57,10 +68,11 @@ def execute(job: Job) -> None:
     try:
         _execute(job)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
         if isinstance(error, DivergedError):
             write_atomic(job.folder.file("history.parquet"), _parquet(error.history))
-        reason = {"class": _failure_class(error), "reason": f"{type(error).__name__}: {error}"}
-        write_atomic(job.folder.file("failed.json"), json.dumps(reason).encode())
+        job.folder.mark_failed(_failure_class(error), f"{type(error).__name__}: {error}")
         raise
 
 
@@ -86,10 +98,11 @@ def _execute(job: Job) -> None:
     if config.model is None:
         found = evaluate_unprocessed(test, score_jobs=job.score_jobs)
     else:
-        trained = _train(job, corpus)
+        trained = _trained_before(job) or _train(job, corpus)
         history, train_s, parts = trained.history, trained.train_s, trained.parts
         counts = cost(config.model)
-        save_checkpoint(job.folder.weights, {"enhancer": trained.enhancer.state_dict()})
+        weights = {"owner": _owner(job), "enhancer": trained.enhancer.state_dict()}
+        save_checkpoint(job.folder.weights, weights)
         _progress(job, step=config.train.steps, phase="scoring", history=history)
         found = evaluate(
             trained.enhancer, test, config.test, device=job.device, score_jobs=job.score_jobs
@@ -112,7 +125,32 @@ def _execute(job: Job) -> None:
     job.folder.mark_done(names)
 
 
-def _train(job: Job, corpus: Any) -> Any:
+def _trained_before(job: Job) -> "Trained | None":
+    """The network of a run that only its scores are missing of, e.g. since a file was damaged."""
+    import pandas as pd
+
+    from smoe.checkpoint import load_checkpoint
+    from smoe.train import Trained
+    from smoe.unet import SpeechEnhancer
+
+    record = job.folder.read_json("run.json")
+    history = job.folder.file("history.parquet")
+    if record is None or not history.exists() or job.config.model is None:
+        return None
+    state = load_checkpoint(job.folder.weights, owner=_owner(job))
+    if state is None:
+        return None
+    enhancer = SpeechEnhancer(job.config.model)
+    enhancer.load_state_dict(state["enhancer"])
+    rows: Any = pd.read_parquet(history).to_dict("records")
+    return Trained(enhancer, rows, record["train_s"], record["batch_parts"])
+
+
+def _owner(job: Job) -> str:
+    return f"{job.config.identity()} {job.seed}"
+
+
+def _train(job: Job, corpus: Any) -> "Trained":
     from smoe.mixing import MixtureSource
     from smoe.train import train
 
@@ -134,6 +172,7 @@ def _progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]
     """The heartbeat: how far the run is, for display, tracking and the detection of dead runs."""
     from smoe.checkpoint import write_atomic
 
+    log.info("%s: step %d", phase, step)
     beat = {"step": step, "phase": phase, "time": time.time(), "history": history}
     write_atomic(job.folder.file("progress.json"), json.dumps(beat).encode())
 
@@ -149,7 +188,7 @@ def device_name(device: str) -> str:
     return f"cpu ({platform.machine()})"
 
 
-def _failure_class(error: Exception) -> str:
+def _failure_class(error: Exception) -> Failure:
     from smoe.train import DivergedError, is_out_of_memory
 
     if isinstance(error, DivergedError):

@@ -1,5 +1,7 @@
 """Figures of the training: learning curves and an example in spectrograms."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -65,16 +67,21 @@ def _curves(axes: Axes, history: pd.DataFrame, column: str) -> None:
 
 def spectrograms(bundle: Bundle) -> Figure:
     """Noisy, enhanced and clean example of each distortion, in dB below the noisy maximum."""
-    shown = [c for c in words.DISTORTED if f"{c}/noisy" in bundle.examples]
-    if not shown:
+    if not any(f"{c}/noisy" in bundle.examples for c in words.DISTORTED):
         raise NothingToDrawError("the study stored no example spectrograms")
+    return triplets(bundle.examples)
+
+
+def triplets(examples: Mapping[str, np.ndarray]) -> Figure:
+    """The figure `spectrograms` of the levels in an `examples.npz`."""
+    shown = [c for c in words.DISTORTED if f"{c}/noisy" in examples]
     stages = ("noisy", "enhanced", "clean")
     figure = style.new_figure(style.DOUBLE_COLUMN_IN, 0.5 + 1.45 * len(shown))
     grid = figure.subplots(len(shown), 3, sharex=True, sharey=True, squeeze=False)
     image = None
     for row, condition in zip(grid, shown, strict=True):
         for axes, stage in zip(row, stages, strict=True):
-            levels = bundle.examples[f"{condition}/{stage}"].astype(float) / 255 * _RANGE_DB
+            levels = examples[f"{condition}/{stage}"].astype(float) / 255 * _RANGE_DB
             extent = (0, levels.shape[1] / _FRAMES_PER_S, 0, levels.shape[0] * _BIN_HZ / 1e3)
             image = axes.imshow(
                 levels - _RANGE_DB, origin="lower", aspect="auto", extent=extent, cmap="magma",
@@ -90,6 +97,6 @@ def spectrograms(bundle: Bundle) -> Figure:
     bar = figure.colorbar(image, ax=grid, pad=0.01, aspect=40)
     bar.set_label("magnitude (dB re input maximum)")
     bar.outline.set_visible(False)  # pyright: ignore
-    cell = str(np.asarray(bundle.examples.get("cell", "")))
+    cell = str(np.asarray(examples.get("cell", "")))
     figure.suptitle(words.cell_name(cell), x=0.01, ha="left", fontsize=7.5)
     return figure

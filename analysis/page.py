@@ -93,6 +93,7 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         f'<p class="question">{html.escape(str(study.get("question", "")))}</p>',
         f"<nav>{''.join(links)}</nav>",
         f"<ul>{found}</ul>",
+        _interactive(bundle.folder.name),
         *[_table_section(table) for table in tables],
         _figures(drawn, skipped),
         _listening(bundle.folder / "audio"),
@@ -106,6 +107,16 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body></html>\n",
         encoding="utf-8", newline="\n",
     )  # fmt: skip
+
+
+def _interactive(study: str) -> str:
+    """Where the same runs can be filtered, brushed and listened to."""
+    return (
+        f'<p class="caption">To filter and brush these runs, start '
+        f"<code>python run_all.py ui --study {html.escape(study)}</code> and open a view of "
+        'the <a href="http://127.0.0.1:5000/#/experiments">MLflow UI</a>: placements, '
+        "expert mode, quality against cost.</p>"
+    )
 
 
 def _table_section(table: Table) -> str:

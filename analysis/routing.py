@@ -127,13 +127,17 @@ def majority_share(bundle: Bundle) -> float:
 
 
 def confusion(bundle: Bundle, cell: str) -> np.ndarray:
-    """Share of decisions [true, predicted], rows sum to 1; NaN rows for classes not heard."""
+    """Share of decisions [true, predicted]; NaN rows for classes not heard.
+
+    Rows sum to 1, or to less where the router has experts beyond noise and reverb and named them.
+    """
     rows = decisions(bundle, cell)
     rows = rows[rows["true_class"].notna()]
-    counts = np.zeros((words.N_CLASSES, words.N_CLASSES))
-    np.add.at(counts, (rows["true_class"].astype(int), rows["predicted_class"].astype(int)), 1)
+    true, predicted = rows["true_class"].astype(int), rows["predicted_class"].astype(int)
+    counts = np.zeros((words.N_CLASSES, max(words.N_CLASSES, 1 + predicted.max())))
+    np.add.at(counts, (true, predicted), 1)
     with np.errstate(invalid="ignore"):
-        return counts / counts.sum(axis=1, keepdims=True)
+        return (counts / counts.sum(axis=1, keepdims=True))[:, : words.N_CLASSES]
 
 
 def counterfactual_samples(bundle: Bundle, cell: str, metric: str) -> dict[str, Sample]:

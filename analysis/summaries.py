@@ -6,11 +6,14 @@ from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.tables import samples_of
 
+COSTS = ("params", "macs")
+
 
 def cell_summaries(bundle: Bundle) -> dict[str, dict[str, float]]:
     """Cell to metrics: `pesq_wb` over the distorted utterances, `pesq_wb_reverb` and so on.
 
     Each mean comes with `_low` and `_high`, the bounds of its 95 % interval, where there is one.
+    What a network costs (`params`, `macs` per second of audio) stands beside them.
     """
     cells = (
         [words.UNPROCESSED, *bundle.cells()] if bundle.has(words.UNPROCESSED) else bundle.cells()
@@ -31,4 +34,7 @@ def cell_summaries(bundle: Bundle) -> dict[str, dict[str, float]]:
                     for end, value in values.items()
                     if np.isfinite(value)
                 }
+    for cell in cells:
+        costs = {name: float(bundle.cell_row(cell)[name] or np.nan) for name in COSTS}
+        summaries[cell] |= {name: value for name, value in costs.items() if np.isfinite(value)}
     return summaries

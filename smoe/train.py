@@ -56,6 +56,14 @@ class _Progress:
     spent_s: float = 0.0
     parts: int = 1
 
+    def log(self, window: list[StepTerms], rate: float) -> None:
+        """Adds the mean of the steps since the last row, and forgets them."""
+        row = {"step": self.step, **_mean(window), "learning_rate": rate}
+        self.history.append(row)
+        window.clear()
+        if not math.isfinite(row["loss"]):
+            raise DivergedError(self.step, self.history)
+
 
 def train(
     config: RunConfig,
@@ -82,6 +90,36 @@ def train(
         DivergedError: the loss is not finite.
         RuntimeError: memory does not suffice even for half a batch at a time.
     """
+    enhancer, optimiser = _untrained(config, seed, device)
+    owner = f"{config.identity()} {seed}"
+    progress = _restored(checkpoint, owner, enhancer, optimiser, device)
+    steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
+    window: list[StepTerms] = []
+    started = saved = time.perf_counter()
+    spent_before_s = progress.spent_s
+    for step in range(progress.step, steps):
+        mixture = source.batch(seed=seed, step=step, batch_size=config.train.batch_size)
+        rate = learning_rate(config.train, step)
+        optimiser.param_groups[0]["lr"] = rate
+        window.append(_step_in_memory(enhancer, optimiser, config, mixture, step, progress))
+        progress.step = step + 1
+        if progress.step % log_interval and progress.step < steps:
+            continue
+        progress.log(window, rate)
+        if on_log:
+            on_log(progress.history)
+        now = time.perf_counter()
+        progress.spent_s = spent_before_s + now - started
+        if checkpoint and (now - saved > checkpoint_interval_s or progress.step == steps):
+            saved = now
+            _save(checkpoint, owner, enhancer, optimiser, progress)
+    return Trained(enhancer, progress.history, progress.spent_s, progress.parts)
+
+
+def _untrained(
+    config: RunConfig, seed: int, device: str
+) -> tuple[SpeechEnhancer, torch.optim.Optimizer]:
+    """The network with its initial values, on its device, and its optimiser."""
     assert config.model is not None, "the unprocessed input is not trained"
     torch.use_deterministic_algorithms(mode=device == "cpu")
     # A debugging aid of that mode writes all new memory once more, 5 % of a step's time.
@@ -95,32 +133,7 @@ def train(
         weight_decay=config.train.weight_decay,
         fused=True,
     )
-    progress = _restored(checkpoint, enhancer, optimiser, device)
-    steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
-    window: list[StepTerms] = []
-    started = saved = time.perf_counter()
-    spent_before_s = progress.spent_s
-    for step in range(progress.step, steps):
-        mixture = source.batch(seed=seed, step=step, batch_size=config.train.batch_size)
-        rate = learning_rate(config.train, step)
-        optimiser.param_groups[0]["lr"] = rate
-        window.append(_step_in_memory(enhancer, optimiser, config, mixture, step, progress))
-        progress.step = step + 1
-        if progress.step % log_interval and progress.step < steps:
-            continue
-        row = {"step": progress.step, **_mean(window), "learning_rate": rate}
-        progress.history.append(row)
-        window.clear()
-        if not math.isfinite(row["loss"]):
-            raise DivergedError(progress.step, progress.history)
-        if on_log:
-            on_log(progress.history)
-        now = time.perf_counter()
-        progress.spent_s = spent_before_s + now - started
-        if checkpoint and (now - saved > checkpoint_interval_s or progress.step == steps):
-            saved = now
-            _save(checkpoint, enhancer, optimiser, progress)
-    return Trained(enhancer, progress.history, progress.spent_s, progress.parts)
+    return enhancer, optimiser
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -166,18 +179,23 @@ def _mean(window: list[StepTerms]) -> dict[str, float]:
 
 def _save(
     path: Path,
+    owner: str,
     enhancer: SpeechEnhancer,
     optimiser: torch.optim.Optimizer,
     progress: _Progress,
 ) -> None:
     state = {"enhancer": enhancer.state_dict(), "optimiser": optimiser.state_dict()}
-    save_checkpoint(path, {**state, "progress": vars(progress)})
+    save_checkpoint(path, {"owner": owner, **state, "progress": vars(progress)})
 
 
 def _restored(
-    path: Path | None, enhancer: SpeechEnhancer, optimiser: torch.optim.Optimizer, device: str
+    path: Path | None,
+    owner: str,
+    enhancer: SpeechEnhancer,
+    optimiser: torch.optim.Optimizer,
+    device: str,
 ) -> _Progress:
-    state: dict[str, Any] | None = load_checkpoint(path, device) if path else None
+    state: dict[str, Any] | None = load_checkpoint(path, device, owner=owner) if path else None
     if state is None:
         return _Progress()
     enhancer.load_state_dict(state["enhancer"])

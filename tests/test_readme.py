@@ -11,6 +11,7 @@ import run_all
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^python run_all\.py (\w+(?: check)?)(.*?)(?:#.*)?$", README, re.MULTILINE)
+BLOCKS = re.findall(r"```(toml|python|diff)\n(.*?)```", README, re.DOTALL)
 
 
 def test_the_table_of_the_readme_is_the_stored_one():
@@ -33,9 +34,15 @@ def test_every_command_of_the_readme_exists_with_its_options(command: str, argum
 
 def test_the_example_study_of_the_readme_can_be_planned(tmp_path: Path):
     path = tmp_path / "depth.toml"
-    path.write_text(README.split("```toml\n")[1].split("```")[0])
+    path.write_text(block("toml", "Depth"))
     planned = CliRunner().invoke(
         run_all.app, ["plan", "--study", str(path), "--results", str(tmp_path)]
     )
     assert planned.exit_code == 0
     assert "7 runs" in planned.output
+
+
+def block(language: str, content: str) -> str:
+    """The one block of the README in this language that has this content."""
+    (found,) = [text for kind, text in BLOCKS if kind == language and content in text]
+    return found

@@ -119,3 +119,18 @@ def test_counterfactuals_compare_the_same_utterances(small):
     assert set(samples) == set(words.COUNTERFACTUALS)
     assert {s.n_utterances for s in samples.values()} == {18}
     assert routing.counterfactual_samples(small, "dense", "pesq_wb") == {}
+
+
+def test_decisions_for_a_kind_beyond_noise_and_reverb_leave_their_rows_short(decided):
+    """A third expert's classes are no column; half of the noisy utterances name one."""
+
+    def beyond(frame):
+        noise = frame.index[frame["true_class"] == 0]
+        frame["predicted_class"] = frame["true_class"].fillna(0)
+        frame.loc[noise[::2], "predicted_class"] = 4
+        return frame
+
+    shares = routing.confusion(decided(beyond), FULL)
+    assert shares.shape == (3, 3)
+    assert shares[0].sum() == pytest.approx(0.5, abs=0.02)
+    assert shares[1:].sum(axis=1) == pytest.approx(1)

@@ -1,0 +1,48 @@
+"""Examples that the help of each command ends with; a test holds them against the options."""
+
+EXAMPLES = {
+    "": (
+        "run_all.py                                  the quick study",
+        "run_all.py run --study smoke                four tiny cells, under a minute",
+        "run_all.py --quiet run --study core         no progress, no tables",
+        "run_all.py ui --study quick                 compare placements in MLflow",
+    ),
+    "run": (
+        "run_all.py run --study smoke",
+        "run_all.py run --study core --data ~/corpora/mine --set train.steps=4000",
+        "run_all.py run --study full --only 'EMBDL.*' --max-hours 8 --device cuda",
+        "run_all.py run --study quick --retry failed",
+    ),
+    "plan": (
+        "run_all.py plan --study full",
+        "run_all.py plan --study core --json",
+    ),
+    "report": ("run_all.py report --study pilot",),
+    "explain": (
+        "run_all.py explain dense --study quick",
+        "run_all.py explain E-B--.multi.supervised.global --study pilot --json",
+    ),
+    "enhance": (
+        "run_all.py enhance noisy.wav enhanced.wav",
+        "run_all.py enhance noisy.wav enhanced.wav --study core --cell dense --seed 2",
+    ),
+    "register": (
+        "run_all.py register EMBDL.multi.supervised.global --study quick",
+        "run_all.py register dense --study core --seed 2 --tracking-uri http://server:5000",
+    ),
+    "ui": (
+        "run_all.py ui --study quick",
+        "run_all.py ui --study pilot --port 0",
+    ),
+    "bench": ("run_all.py bench --quick",),
+    "prepare": (
+        "run_all.py data prepare",
+        "run_all.py data prepare --data librispeech:/corpora --download",
+    ),
+    "check": ("run_all.py data check --data ~/my/recordings --figures",),
+}
+
+
+def examples(command: str) -> str:
+    """The end of a command's help; each example is a paragraph, as the formatter wants it."""
+    return "\n\n".join(["[bold]Examples[/]", *EXAMPLES[command]])

@@ -1,0 +1,161 @@
+"""One run in a process of its own, so that its death costs that run alone."""
+
+import logging
+import multiprocessing
+import os
+import platform
+import sys
+import threading
+import time
+from multiprocessing.process import BaseProcess
+from typing import Literal, NamedTuple
+
+from ablations.claims import Claim, process_exists
+from ablations.store import NO_ROOM
+from ablations.worker import Job, execute
+
+# Exit statuses of a run's process, beside the errors of `NO_ROOM`, which stand for themselves.
+CLAIMED_ELSEWHERE = 200
+CLAIM_LOST = 201
+TIME_UP = 202
+SIGKILL = 9
+
+
+class RunEnd(NamedTuple):
+    """How an attempt at a run ended.
+
+    `done`; `failed`, with the reason noted in its folder; `elsewhere`, another runner works on it;
+    `stopped`, to go on from its checkpoint; `time up`, for the next start to go on with; `no room`,
+    its folder cannot be written to, with the number of the error as reason.
+    """
+
+    run_id: str
+    status: Literal["done", "failed", "elsewhere", "stopped", "time up", "no room"]
+    reason: str = ""
+
+
+def run_isolated(job: Job) -> RunEnd:
+    """Does a run in a process of its own; called in a worker of whatever backend."""
+    ended = end_on_disk(job)
+    if ended:
+        return ended
+    if Claim.on(job.folder.path).is_alive():  # spares a process that would find the same
+        return RunEnd(job.folder.run_id, "elsewhere")
+    if past(job.deadline):
+        return RunEnd(job.folder.run_id, "time up", "the time given with --max-hours was up")
+    kills_before = _kills_for_memory()
+    process = _start(job)
+    process.join(job.timeout_s)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+        hours = (job.timeout_s or 0) / 3600
+        job.folder.mark_failed("timeout", f"not done after {hours:.3g} hours (--timeout)")
+    code = process.exitcode or 0
+    if code == -SIGKILL and _kills_for_memory() > kills_before:
+        job.folder.mark_failed("out of memory", "ended by the operating system: memory ran out")
+    return end_on_disk(job) or _end_of(job, code)
+
+
+def end_on_disk(job: Job) -> RunEnd | None:
+    """How a run ended as its folder tells it; None while it is not done and has not failed."""
+    if job.folder.is_done():
+        return RunEnd(job.folder.run_id, "done")
+    failure = job.folder.read_json("failed.json")
+    return RunEnd(job.folder.run_id, "failed", failure["reason"]) if failure else None
+
+
+def past(deadline: float | None) -> bool:
+    """Whether a time, in seconds since the epoch, is over; None never is."""
+    return deadline is not None and time.time() > deadline
+
+
+def preload() -> None:
+    """Imports what every run needs, without starting a thread or touching a GPU."""
+    import pandas  # noqa: F401
+
+    import smoe.evaluate
+    import smoe.train  # noqa: F401
+
+
+def _start(job: Job) -> BaseProcess:
+    # A worker of our own is forked from: the libraries are loaded once per worker instead of once
+    # per run. Elsewhere (joblib runs a single job in the main process, Ray's workers have threads)
+    # a fork could break what is in use.
+    forks = multiprocessing.current_process().name.startswith("Loky")
+    if forks:
+        preload()
+    start = {"target": _child, "args": (job, os.getpid())}
+    if forks:
+        process = multiprocessing.get_context("fork").Process(**start)
+    else:
+        process = multiprocessing.get_context("spawn").Process(**start)
+    process.start()
+    return process
+
+
+def _end_of(job: Job, code: int) -> RunEnd:
+    run_id = job.folder.run_id
+    if code in NO_ROOM:
+        return RunEnd(run_id, "no room", str(code))
+    if code in (CLAIMED_ELSEWHERE, CLAIM_LOST):
+        return RunEnd(run_id, "elsewhere")
+    if code == TIME_UP:
+        return RunEnd(run_id, "time up", "the time given with --max-hours was up")
+    return RunEnd(run_id, "stopped", f"signal {-code}" if code < 0 else f"exit status {code}")
+
+
+def _child(job: Job, worker_pid: int) -> None:
+    claim = Claim.on(job.folder.path)
+    try:
+        if not claim.take():
+            os._exit(CLAIMED_ELSEWHERE)
+        claim.keep(on_lost=lambda: os._exit(CLAIM_LOST))
+        if not job.folder.is_done():  # by another runner, a moment ago
+            job.folder.sweep()
+            _log_into(job)
+            watch = threading.Thread(target=_exit_when_unwanted, args=(job, worker_pid, claim))
+            watch.daemon = True
+            watch.start()
+            execute(job)
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        claim.release()
+        os._exit(error.errno)
+    finally:
+        claim.release()
+
+
+def _log_into(job: Job) -> None:
+    """Sends all that the process says, and what its libraries print, to the run's `log.txt`."""
+    file = job.folder.file("log.txt").open("ab", buffering=0)
+    os.dup2(file.fileno(), 1)
+    os.dup2(file.fileno(), 2)
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", force=True
+    )
+    logging.getLogger(__name__).info("started on %s in %s", platform.node(), job.folder.path)
+
+
+def _exit_when_unwanted(job: Job, worker_pid: int, claim: Claim) -> None:
+    """Ends this process when its worker or the runner is gone, or its time is up."""
+    while os.getppid() == worker_pid and _runner_lives(job) and not past(job.deadline):
+        time.sleep(0.5)
+    claim.release()
+    os._exit(TIME_UP if past(job.deadline) else 1)
+
+
+def _runner_lives(job: Job) -> bool:
+    """Whether the runner lives; on another host that is for the cluster to know."""
+    host, pid = job.runner
+    return host != platform.node() or process_exists(pid)
+
+
+def _kills_for_memory() -> int:
+    """How many processes the kernel has ended so far because memory ran out; 0 if unknown."""
+    try:
+        with open("/proc/vmstat") as file:  # noqa: PTH123
+            return sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    except OSError:
+        return 0

@@ -1,0 +1,126 @@
+"""What a study may spend: runs at once, threads, device, backend, time."""
+
+import time
+from dataclasses import dataclass
+
+from smoe.corpora import cores
+from smoe.errors import UserError
+
+BACKENDS = ("loky", "ray", "slurm")
+RUN_BYTES = 2 * 2**30  # of host memory that a run on the CPU may want
+GPU_RUN_BYTES = 12 * 2**30  # of GPU memory, at the widths of the small studies
+RUNS_PER_CLUSTER_GPU = 4  # whose free memory nobody knows beforehand
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the machine may spend; nothing here changes a result's meaning.
+
+    Attributes:
+        jobs: Runs at once.
+        device: "cpu" or "cuda".
+        backend: "loky" for local processes, "ray" for a cluster, "slurm" for its queue.
+        threads: Threads of each run; by default such that jobs x threads is the number of cores.
+        address: Of the Ray cluster; None for one on this machine.
+        slurm: Parameters of Slurm's jobs, as submitit names them.
+        checkpoint_interval_s: Least time between two checkpoints of a run.
+        deadline: Time, in seconds since the epoch, at which runs are stopped; None for never.
+        timeout_s: A run that takes longer at one go has failed; None for no limit.
+    """
+
+    jobs: int
+    device: str = "cpu"
+    backend: str = "loky"
+    threads: int = 1
+    address: str | None = None
+    slurm: tuple[str, ...] = ()
+    checkpoint_interval_s: float = 20.0
+    deadline: float | None = None
+    timeout_s: float | None = None
+
+
+def means_of(
+    jobs: str,
+    device: str,
+    backend: str,
+    checkpoint_interval_s: float,
+    threads: int | None,
+    *,
+    max_hours: float | None = None,
+    timeout_hours: float | None = None,
+    address: str | None = None,
+    slurm: tuple[str, ...] = (),
+) -> Means:
+    """The means that the command line asks for.
+
+    Raises:
+        UserError: unknown device or backend, no GPU, no cluster, or an impossible number of jobs.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f'There is no device "{device}"; choose auto, cpu or cuda.')
+    if backend not in BACKENDS:
+        raise UserError(f'There is no backend "{backend}"; choose {" or ".join(BACKENDS)}.')
+    if jobs != "auto" and not (jobs.isdigit() and int(jobs) > 0):
+        raise UserError(f'--jobs wants a number from 1 or auto, not "{jobs}".')
+    if address and backend != "ray":
+        raise UserError("--address names a Ray cluster; give --backend ray with it.")
+    if slurm and backend != "slurm":
+        raise UserError("--slurm sets what Slurm's jobs ask for; give --backend slurm with it.")
+    if not all("=" in each for each in slurm):
+        raise UserError("--slurm wants NAME=VALUE, e.g. slurm_partition=gpu.")
+    if backend == "ray":
+        device, fit, processors = _of_cluster(device, address)
+    elif backend == "slurm":
+        device, fit, processors = "cuda" if device == "cuda" else "cpu", cores(), cores()
+    else:
+        device = _local_device(device)
+        fit, processors = _jobs_that_fit(device), cores()
+    at_once = fit if jobs == "auto" else int(jobs)
+    return Means(
+        jobs=at_once,
+        device=device,
+        backend=backend,
+        threads=threads or max(1, processors // at_once),
+        address=address,
+        slurm=slurm,
+        checkpoint_interval_s=checkpoint_interval_s,
+        deadline=time.time() + 3600 * max_hours if max_hours else None,
+        timeout_s=3600 * timeout_hours if timeout_hours else None,
+    )
+
+
+def _local_device(device: str) -> str:
+    if device == "cpu":
+        return device
+    import torch
+
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise UserError("No GPU was found; use --device cpu.")
+    return "cuda" if available else "cpu"
+
+
+def _jobs_that_fit(device: str) -> int:
+    """One run per core, or a few per GPU, as far as memory goes."""
+    import psutil
+
+    if device == "cuda":
+        import torch
+
+        free = min(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
+        return max(1, min(cores() // 2, free // GPU_RUN_BYTES))
+    by_memory = psutil.virtual_memory().available // RUN_BYTES
+    return max(1, min(cores(), by_memory))
+
+
+def _of_cluster(device: str, address: str | None) -> tuple[str, int, int]:
+    """Device, runs at once and cores of a Ray cluster."""
+    from ablations.cluster import connect
+
+    resources = connect(address)
+    processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
+    if device == "cuda" and not gpus:
+        raise UserError("The Ray cluster has no GPU; use --device cpu.")
+    if device == "cpu" or not gpus:
+        return "cpu", processors, processors
+    return "cuda", max(1, min(processors // 2, gpus * RUNS_PER_CLUSTER_GPU)), processors

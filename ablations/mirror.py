@@ -1,0 +1,83 @@
+"""Keeps MLflow beside a study: one writer, and a server that goes away costs nothing."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from ablations.claims import Claim
+from ablations.tracked import TrackedRun
+from ablations.tracking import Tracker
+
+TURN_S = 60.0  # how long the last sync waits for another runner to be done with MLflow
+Summaries = dict[str, dict[str, float]]
+
+
+class Mirror:
+    """Brings MLflow up to a study whenever it can; trouble with it is a note, never a stop.
+
+    Of several runners of a study one writes, the one that has the claim: parallel writers would
+    make each run twice, and SQLite would lock them out.
+
+    Args:
+        make: Makes the tracker; called again after each failure, since only the server knows what
+            it has of a call that failed.
+        folder: Where the claim is kept.
+        console: Where notes go.
+    """
+
+    def __init__(self, make: Callable[[], Tracker], folder: Path, console: Console):
+        self._make, self._console = make, console
+        self._claim = Claim.on(folder)
+        self._tracker: Tracker | None = None
+        self._mine = self._told = False
+
+    def sync(self, runs: Iterable[TrackedRun]) -> None:
+        """As `Tracker.sync`, if it is this runner's turn."""
+        if self._is_mine():
+            self._try(lambda tracker: tracker.sync(runs))
+
+    def close(self, runs: Iterable[TrackedRun], summaries: Summaries) -> bool:
+        """The last sync, and the summary runs; True if MLflow has everything now."""
+        until = time.monotonic() + TURN_S
+        while not self._is_mine():
+            if time.monotonic() > until:
+                return False
+            time.sleep(1.0)
+
+        def everything(tracker: Tracker) -> None:
+            tracker.sync(runs)
+            tracker.log_summaries(summaries)
+
+        complete = self._try(everything)
+        self._claim.release()
+        self._mine = False
+        return complete
+
+    def _is_mine(self) -> bool:
+        if not self._mine and self._claim.take():
+            self._mine = True
+            self._claim.keep(on_lost=self._lose)
+        return self._mine
+
+    def _lose(self) -> None:
+        self._mine, self._tracker = False, None
+
+    def _try(self, action: Callable[[Tracker], None]) -> bool:
+        try:
+            self._tracker = self._tracker or self._make()
+            action(self._tracker)
+        except Exception as error:  # whatever a server, a network or a database may throw
+            self._tracker = None
+            if not self._told:
+                self._told = True
+                reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+                self._console.print(
+                    f"[yellow]MLflow cannot be written now; it is tried again ({reason})[/]"
+                )
+            return False
+        if self._told:
+            self._told = False
+            self._console.print("MLflow is being written again.")
+        return True

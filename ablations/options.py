@@ -1,0 +1,80 @@
+"""Options of the command line: which study, which part of it now, and with what means."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Only what was asked for, failures and errors.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also what the libraries have to say.")
+]
+Study = Annotated[
+    str, typer.Option(help="smoke, quick, core, full, paper, or the path of a study file (.toml).")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="Corpus instead of the study's own: synthetic, or a folder of recordings."),
+]
+Results = Annotated[Path, typer.Option(help="Where results are read and written.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a setting, e.g. train.steps=500; can be repeated."),
+]
+Seed = Annotated[int, typer.Option(help="Which seed's network.")]
+Cell = Annotated[str, typer.Argument(help="A cell code, e.g. E-B--.multi.supervised.global.")]
+Network = Annotated[str, typer.Option("--cell", help="Whose network.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
+Source = Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")]
+Target = Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")]
+BenchDevice = Annotated[str, typer.Option(help="cpu or cuda.")]
+BenchThreads = Annotated[int, typer.Option(min=0, help="0: all cores.")]
+Trial = Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")]
+Corpus = Annotated[str, typer.Option(help="synthetic, or a folder.")]
+Download = Annotated[
+    bool, typer.Option(help="Fetch librispeech or vctk first, where ROOT lacks them.")
+]
+Metrics = Annotated[bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")]
+Figures = Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")]
+Port = Annotated[int, typer.Option(help="Port on this machine; 0 for any that is free.")]
+Jobs = Annotated[str, typer.Option(help="Runs at once, or auto: what cores and memory allow.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of each run; default: cores divided by jobs."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Backend = Annotated[
+    str, typer.Option(help="loky (this machine), ray (a cluster) or slurm (its queue).")
+]
+Address = Annotated[
+    str | None, typer.Option(help="Ray cluster, e.g. auto or HOST:6379; default: this machine.")
+]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="What Slurm's jobs ask for, as submitit names it, e.g. slurm_partition=gpu.",
+    ),
+]
+TrackingUri = Annotated[
+    str | None, typer.Option(help="MLflow server or database; default: SQLite in RESULTS.")
+]
+Only = Annotated[
+    list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many runs now.")]
+MaxHours = Annotated[
+    float | None, typer.Option(min=0, help="Stop after so long; the next start goes on.")
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(metavar="HOURS", min=0, help="A run that takes longer at one go has failed."),
+]
+CheckpointEvery = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="What a killed run loses at most.")
+]
+Retry = Annotated[
+    str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
+]

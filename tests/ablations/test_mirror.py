@@ -1,0 +1,180 @@
+"""MLflow beside a study: a server that goes away, runs that were killed, two runners at once."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from ablations.tracking import default_uri
+from tests.ablations.conftest import command, run_all
+
+pytestmark = pytest.mark.slow
+STUDY = ("run", "--study", "smoke", "--jobs", "2", "--results")
+STEPS = list(range(1, 21))
+
+
+class Server:
+    """A tracking server on loopback that can be stopped and started."""
+
+    def __init__(self, folder: Path):
+        folder.mkdir()
+        self.folder = folder
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        store = f"sqlite:///{self.folder / 'server.db'}"
+        arguments = ["--port", str(self.port), "--host", "127.0.0.1", "--workers", "1"]
+        places = ["--backend-store-uri", store, "--artifacts-destination", str(self.folder / "art")]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *arguments, *places],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        wait_until(self._answers, 90)
+
+    def stop(self) -> None:
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    running = Server(tmp_path / "server")
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def results(smoke: Path, tmp_path: Path) -> Path:
+    shutil.copytree(smoke / ".corpora", tmp_path / "results" / ".corpora")
+    return tmp_path / "results"
+
+
+def wait_until(condition: Callable[[], object], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not happen"
+        time.sleep(0.2)
+
+
+def start(results: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*STUDY, results, *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def tracked(uri: str) -> dict[str, Run]:
+    """Runs of the smoke study by cell; fails if a cell has two."""
+    client = MlflowClient(uri)
+    experiment = client.get_experiment_by_name("smoke")
+    found = client.search_runs([experiment.experiment_id]) if experiment else []
+    runs = [run for run in found if run.data.tags.get("summary") != "true"]
+    assert len(runs) == len({run.data.tags["cell"] for run in runs})
+    return {run.data.tags["cell"]: run for run in runs}
+
+
+def assert_complete(uri: str) -> None:
+    client, runs = MlflowClient(uri), tracked(uri)
+    assert len(runs) == 5
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    for cell, run in runs.items():
+        assert "pesq_wb" in run.data.metrics
+        if cell != "unprocessed":
+            points = client.get_metric_history(run.info.run_id, "loss")
+            assert sorted(point.step for point in points) == STEPS
+            assert client.list_artifacts(run.info.run_id, "audio")
+
+
+def done(results: Path) -> int:
+    return len(list(results.glob(".runs/*/*/done")))
+
+
+def test_a_server_that_goes_away_during_a_study_has_everything_in_the_end(
+    results: Path, server: Server
+):
+    study = start(results, "--tracking-uri", server.uri)
+    wait_until(lambda: tracked(server.uri), 90)
+    server.stop()
+    before = done(results)
+    wait_until(lambda: done(results) > before, 120)
+    server.start()
+    screen = study.communicate(timeout=300)[0]
+    assert study.returncode == 0, screen
+    if "MLflow is being written again" not in screen:  # the server was back too late
+        assert run_all(*STUDY, results, "--tracking-uri", server.uri).returncode == 0
+    assert_complete(server.uri)
+
+
+def test_what_a_server_missed_until_the_end_is_brought_by_the_next_start(
+    results: Path, server: Server
+):
+    server.stop()
+    finished = run_all(*STUDY, results, "--tracking-uri", server.uri)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "MLflow cannot be written now" in finished.stdout
+    server.start()
+    again = run_all(*STUDY, results, "--tracking-uri", server.uri)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Nothing to train" in again.stdout
+    assert_complete(server.uri)
+
+
+def test_killed_runs_are_killed_after_the_next_start_and_go_on_in_the_same_run(results: Path):
+    uri = default_uri(results)
+    study = start(results)
+    wait_until(lambda: Path(uri.removeprefix("sqlite:///")).exists(), 90)
+    wait_until(lambda: running(uri), 90)
+    os.killpg(study.pid, signal.SIGKILL)
+    study.communicate()
+    killed = {cell: run.info.run_id for cell, run in running(uri).items() if cell != "dense"}
+    assert killed
+    assert run_all(*STUDY, results, "--only", "dense").returncode == 0
+    after = tracked(uri)
+    assert after["dense"].info.status == "FINISHED"
+    assert {after[cell].info.status for cell in killed} == {"KILLED"}
+    assert run_all(*STUDY, results).returncode == 0
+    assert_complete(uri)
+    assert {cell: tracked(uri)[cell].info.run_id for cell in killed} == killed
+
+
+def running(uri: str) -> dict[str, Run]:
+    return {cell: run for cell, run in tracked(uri).items() if run.info.status == "RUNNING"}
+
+
+def test_a_runner_with_a_part_of_the_study_leaves_the_runs_of_another_alone(results: Path):
+    uri = default_uri(results)
+    other = start(results)
+    wait_until(lambda: list(results.glob(".runs/*/*/progress.json")), 90)
+    part = run_all(*STUDY, results, "--limit", "1")
+    assert part.returncode == 0, part.stdout + part.stderr
+    statuses = {run.info.status for run in tracked(uri).values()}
+    assert "KILLED" not in statuses
+    screen = other.communicate(timeout=300)[0]
+    assert other.returncode == 0, screen
+    assert_complete(uri)

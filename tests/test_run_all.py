@@ -1,0 +1,111 @@
+"""The manners of the command line: help, output for programs, quiet, colours."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import run_all
+from ablations.examples import EXAMPLES
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "pandas", "numpy", "scipy", "mlflow", "matplotlib", "joblib", "pydantic"}
+COMMANDS = sorted(set(EXAMPLES) - {""})
+
+
+def invoke(*arguments: str):
+    return CliRunner(env={"COLUMNS": "200"}).invoke(run_all.app, list(arguments))
+
+
+def of(command: str) -> list[str]:
+    return ["data", command] if command in ("prepare", "check") else [command]
+
+
+def test_help_loads_no_heavy_library():
+    """What keeps `--help` quick; a time itself would be a measurement, not a test."""
+    code = "import sys, run_all; sys.stdout.write(' '.join(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+def test_every_command_has_examples():
+    shown = re.findall(r"^│ (\w+) ", invoke("--help").output, re.MULTILINE)
+    assert set(shown) - {"data"} <= set(COMMANDS)
+    assert {"run", "ui", "explain"} <= set(shown)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_shows_its_examples(command: str):
+    shown = invoke(*of(command), "--help")
+    assert shown.exit_code == 0
+    for example in EXAMPLES[command]:
+        assert example.split(" #")[0] in shown.output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_name_options_and_arguments_that_exist(command: str):
+    shown = invoke(*of(command), "--help").output
+    for example in EXAMPLES[command]:
+        assert all(option in shown for option in re.findall(r"--[a-z-]+", example)), example
+        assert example.startswith(f"run_all.py {' '.join(of(command))}")
+
+
+def test_explain_for_programs_says_what_explain_says():
+    arguments = ("explain", "dense", "--study", "quick", "--results", str(ROOT / "results"))
+    facts = json.loads(invoke(*arguments, "--json").output)
+    text = invoke(*arguments).output
+    assert facts["runs"][0]["run_id"] in text
+    for mean in facts["means"]:
+        assert f"{mean['estimate']:.4f}" in text
+        assert mean["low"] <= mean["estimate"] <= mean["high"]
+    assert {entry["table"].split(":")[0] for entry in facts["table_entries"]} >= {"Table 1"}
+
+
+def test_the_unprocessed_input_has_no_cost_in_the_facts():
+    results = str(ROOT / "results")
+    facts = json.loads(
+        invoke("explain", "unprocessed", "--study", "quick", "--results", results, "--json").output
+    )
+    assert facts["runs"][0]["params"] is None
+
+
+def test_plan_for_programs_lists_every_run(tmp_path: Path):
+    rows = json.loads(
+        invoke("plan", "--study", "smoke", "--results", str(tmp_path), "--json").output
+    )
+    assert len(rows) == 5
+    assert {row["state"] for row in rows} == {"planned"}
+
+
+def test_piped_output_has_no_colours_and_whole_lines(tmp_path: Path):
+    finished = subprocess.run(
+        [sys.executable, "run_all.py", "plan", "--study", "core", "--results", tmp_path],
+        cwd=ROOT,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "\x1b" not in finished.stdout
+    cells = [line for line in finished.stdout.splitlines() if ".multi.supervised.global" in line]
+    assert len(cells) == 31
+    assert all("4:planned" in line for line in cells)  # the last of five seeds, not wrapped
+
+
+@pytest.mark.slow
+def test_quiet_says_nothing_of_a_study_that_is_done(copied: Path):
+    quiet = invoke("--quiet", "report", "--study", "quick", "--results", str(copied))
+    assert quiet.exit_code == 0
+    assert quiet.output == ""
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of a stored bundle, since `report` writes beside it."""
+    (tmp_path / "quick").mkdir()
+    for path in (ROOT / "results" / "quick").glob("*.*"):
+        (tmp_path / "quick" / path.name).write_bytes(path.read_bytes())
+    return tmp_path
