@@ -57,7 +57,7 @@ class Plan(NamedTuple):
 
 
 # Even numbers of rounds, so that a lone signal goes to each of the two experts equally often.
-FULL = Plan(Size(8, 4, 3.0), 10, (4, 8, 16), (1, 2, 4, 8), (1.0, 2.0, 3.0, 6.0), 4)
+FULL = Plan(Size(8, 4, 3.0), 20, (4, 8, 16), (1, 2, 4, 8), (1.0, 2.0, 3.0, 6.0), 4)
 QUICK = Plan(Size(2, 2, 0.5), 2, (1, 2), (1, 2), (0.5, 0.6), 2)
 
 
