@@ -146,9 +146,14 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU or the host has no memory left."""
+    """Whether an error says that the GPU or the host has no memory left.
+
+    oneDNN, which computes convolutions on a processor, only says that it could not create what it
+    wanted memory for.
+    """
+    signs = ("can't allocate memory", "could not create a primitive", "could not create a memory")
     kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+    return isinstance(error, kinds) or any(sign in str(error) for sign in signs)
 
 
 def _step_in_memory(

@@ -1,5 +1,6 @@
 """A study under fire: whatever is killed whenever, the result is an undisturbed study's."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -39,12 +40,14 @@ class Runners:
 
     def kill_one(self, rng: np.random.Generator) -> None:
         """Kills a process that trains, a worker that waits for one, or a main process."""
-        victim, kind = self._victim(rng)
-        try:
-            victim.kill()
-        except psutil.NoSuchProcess:
+        kind = rng.choice(["run", "worker", "main"], p=[0.4, 0.3, 0.3])
+        wait_for(lambda: self.all_done() or self._processes(kind), 30)  # until there is one
+        victims = self._processes(kind)
+        if not victims:
             return
-        self.killed[kind] += 1
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victims[int(rng.integers(len(victims)))].kill()
+            self.killed[kind] += 1
 
     def revive(self) -> None:
         """Starts what has died, unless all is done."""
@@ -55,17 +58,17 @@ class Runners:
     def all_done(self) -> bool:
         return len(list(self.results.glob(".runs/*/*/done"))) == RUNS
 
-    def _victim(self, rng: np.random.Generator) -> tuple[psutil.Process, str]:
-        main = psutil.Process(int(rng.choice([process.pid for process in self.main])))
-        kind = rng.choice(["run", "worker", "main"], p=[0.4, 0.3, 0.3])
+    def _processes(self, kind: str) -> list[psutil.Process]:
+        """All of a kind: a main process has workers, and a worker that has work has a run."""
+        found = [psutil.Process(process.pid) for process in self.main if process.poll() is None]
         try:
-            workers = [child for child in main.children() if child.children()]
-            if kind != "main" and workers:
-                worker = workers[int(rng.integers(len(workers)))]
-                return (worker, "worker") if kind == "worker" else (worker.children()[0], "run")
-        except (psutil.NoSuchProcess, IndexError):
-            pass
-        return main, "main"
+            if kind != "main":
+                found = [child for main in found for child in main.children() if child.children()]
+            if kind == "run":
+                found = [run for worker in found for run in worker.children()]
+        except psutil.NoSuchProcess:
+            return []
+        return found
 
 
 def wait_for(condition: Callable[[], object], seconds: float) -> None:
