@@ -8,10 +8,14 @@ import pytest
 RESULTS = Path(__file__).parents[1] / "results"
 PROSE = " ".join((RESULTS / "README.md").read_text().split())
 FORCED = "table7b_counterfactuals"
+PESQ = {"group": "PESQ-WB (MOS-LQO)"}
+FULL = {**PESQ, "network": "S-MoE EMBDL, multi, supervised, global"}
 LATE = "----L.multi.supervised.global"
 
 # What the page says, and the table (study, name), row (column: value) and column that say it.
 QUOTED = [
+    ("dense network ({:.3f}", "quick", "table1_main", FULL, "clean"),
+    ("against {:.3f} PESQ-WB", "quick", "table1_main", {**PESQ, "network": "Dense"}, "clean"),
     ("Shapley value {:.3f}", "pilot", "table6_factorial", {"factor": "late decoder"}, "effect"),
     ("a little**: {:+.3f}", "pilot", "table6_factorial", {"factor": "early encoder"}, "effect"),
     ("rises from {:.3f}", "pilot", FORCED, {"group": "STOI", "network": LATE}, "learned"),
