@@ -21,7 +21,7 @@ from typing import Any
 from ablations.claims import CLAIM, Claim
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
-from ablations.store import NO_ROOM, RunFolder
+from ablations.store import NO_ROOM, RUNS_FOLDER, RunFolder
 from ablations.worker import Job
 from smoe.errors import UserError
 
@@ -67,7 +67,7 @@ def ray_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
     ray = _ray()
 
     connect(means.address)
-    results = jobs[0].folder.path.parents[2]
+    results = jobs[0].folder.results
     known: dict[str, RunEnd] = {}
     for _ in range(len(jobs) + 1):
         with _depot(results) as depot:
@@ -149,7 +149,7 @@ def _lane(jobs: list[Job]) -> list[RunEnd]:
     """Does, one after the other, the runs that nobody has claimed; runs in a worker of Ray's."""
     ends = []
     for job in jobs:
-        seen = (job.folder.path.parents[1] / str(job.depot)).exists()
+        seen = (job.folder.results / RUNS_FOLDER / str(job.depot)).exists()
         end = run_isolated(job) if seen else _run_without_shared_folder(job)
         if end.status != "elsewhere":
             ends.append(end)
@@ -241,7 +241,7 @@ def _depot(results: Path) -> Iterator[str]:
     ray = _ray()
 
     name = f".depot-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
-    token = results / ".runs" / name
+    token = results / RUNS_FOLDER / name
     token.touch()
     here = _on(ray.get_runtime_context().get_node_id())
     options = {"num_cpus": 0, "name": name, "scheduling_strategy": here}

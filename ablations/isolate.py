@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from multiprocessing.process import BaseProcess
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ablations.claims import Claim, process_exists
 from ablations.store import NO_ROOM
@@ -85,11 +85,8 @@ def _start(job: Job) -> BaseProcess:
     forks = multiprocessing.current_process().name.startswith("Loky")
     if forks:
         preload()
-    start = {"target": _child, "args": (job, os.getpid())}
-    if forks:
-        process = multiprocessing.get_context("fork").Process(**start)
-    else:
-        process = multiprocessing.get_context("spawn").Process(**start)
+    context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+    process = context.Process(target=_child, args=(job, os.getpid()))
     process.start()
     return process
 

@@ -5,7 +5,6 @@ stay in the run folders anyhow.
 """
 
 import importlib.metadata
-import json
 import tempfile
 from pathlib import Path
 
@@ -14,8 +13,8 @@ import numpy as np
 import smoe
 from ablations.pipeline import trained_run
 from ablations.tracked import from_bundle
-from ablations.tracking import Tracker, default_uri
-from ablations.ui import describe
+from ablations.tracking import default_uri
+from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
 
@@ -59,9 +58,7 @@ def _synced_run(results: Path, study: str, wanted: tuple[str, str], uri: str | N
     """MLflow's id of a run, which is there and chosen as the place of what is logged next."""
     import mlflow
 
-    stored = json.loads((results / study / "study.json").read_text())
-    description = describe(stored["study"]["title"], stored["study"]["question"])
-    tracker = Tracker(study, description, stored["corpus"], results, uri)
+    tracker = bundle_tracker(results / study, uri)
     runs = [r for r in from_bundle(results / study) if (r.tags["cell"], r.params["seed"]) == wanted]
     tracker.sync(runs)
     mlflow.set_tracking_uri(uri or default_uri(results))

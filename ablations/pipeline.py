@@ -204,8 +204,7 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
     if not run_ids:
         have = ", ".join(sorted(set(runs["cell"]))[:6])
         raise UserError(f"{study} has no finished run of {cell}, seed {seed}; it has {have}, ...")
-    identity, _, _ = run_ids[0].rpartition("-")
-    folder = RunFolder(results / RUNS_FOLDER / identity / str(seed))
+    folder = RunFolder.known_as(results, run_ids[0])
     settings = folder.read_json("config.json")
     if settings is None or not settings["model"]:
         raise UserError(

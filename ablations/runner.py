@@ -115,8 +115,8 @@ def _ends(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
         for end in attempts(list(waiting.values()), means):
             job = waiting[end.run_id]
             if end.status == "no room":
-                results = job.folder.path.parents[2]
-                raise no_room_error(results, int(end.reason)) or RuntimeError(end.reason)
+                error = no_room_error(job.folder.results, int(end.reason))
+                raise error or RuntimeError(end.reason)
             killed[end.run_id] += end.status == "stopped"
             tried_too_often = killed[end.run_id] >= ATTEMPTS
             if end.status == "elsewhere" or (end.status == "stopped" and not tried_too_often):

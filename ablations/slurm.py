@@ -6,6 +6,7 @@ from typing import Any
 
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
+from ablations.store import RUNS_FOLDER
 from ablations.worker import Job
 from smoe.errors import UserError
 
@@ -24,7 +25,7 @@ def slurm_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
         raise UserError(
             'The Slurm backend needs the extra "slurm": pip install -e ".[slurm]".'
         ) from error
-    executor = submitit.AutoExecutor(folder=jobs[0].folder.path.parents[1] / ".slurm")
+    executor = submitit.AutoExecutor(folder=jobs[0].folder.results / RUNS_FOLDER / ".slurm")
     try:
         executor.update_parameters(**_parameters(means))
     except (NameError, TypeError, ValueError) as error:

@@ -37,6 +37,11 @@ class RunFolder:
         return cls(results / RUNS_FOLDER / identity / seed)
 
     @property
+    def results(self) -> Path:
+        """The results folder that it is below."""
+        return self.path.parents[2]
+
+    @property
     def run_id(self) -> str:
         """First 16 digits of the identity, and the seed."""
         return f"{self.path.parent.name}-{self.path.name}"
@@ -82,11 +87,13 @@ class RunFolder:
         """
         if not self.is_done():
             return []
-        digests = self.read_json("done") or {"done": "unreadable"}
+        digests = self.read_json("done")
+        if not digests:
+            return [set_aside(self.file("done"))]
         damaged = [
-            self.file(name)
-            for name, digest in digests.items()
-            if _digest(self.file(name)) != digest
+            path
+            for path, digest in ((self.file(name), digest) for name, digest in digests.items())
+            if not path.is_file() or _digest(path) != digest
         ]
         stored = self.read_json("config.json") or {}
         if not damaged and any(stored.get(key) != value for key, value in _fields(config).items()):
@@ -176,7 +183,4 @@ def _fields(config: RunConfig) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> str:
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return "missing"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

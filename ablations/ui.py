@@ -48,9 +48,7 @@ def rebuild(
     try:
         if not (folder / "study.json").is_file():
             return _of_running(results, study)
-        stored = json.loads((folder / "study.json").read_text())
-        description = describe(stored["study"]["title"], stored["study"]["question"])
-        tracker = Tracker(study, description, stored["corpus"], results, draw=draw)
+        tracker = bundle_tracker(folder, draw=draw)
         tracker.sync(from_bundle(folder))
         if summarise:
             tracker.log_summaries(summarise(folder))
@@ -61,6 +59,13 @@ def rebuild(
             "remove that folder, and `ui` makes it again."
         ) from error
     return tracker.experiment_id
+
+
+def bundle_tracker(folder: Path, uri: str | None = None, draw: Draw | None = None) -> Tracker:
+    """The tracker of the study that a bundle, `results/<study>`, holds; see `Tracker`."""
+    stored = json.loads((folder / "study.json").read_text())
+    text = describe(stored["study"]["title"], stored["study"]["question"])
+    return Tracker(folder.name, text, stored["corpus"], folder.parent, uri, draw)
 
 
 def _of_running(results: Path, study: str) -> str:

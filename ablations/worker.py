@@ -83,6 +83,7 @@ def _execute(job: Job) -> None:
     from smoe.corpora.pool import load
     from smoe.corpora.test_set import test_set
     from smoe.evaluate import evaluate, evaluate_unprocessed
+    from smoe.train import owner_of
 
     torch.set_num_threads(job.threads)
     config = job.config
@@ -101,7 +102,7 @@ def _execute(job: Job) -> None:
         trained = _trained_before(job) or _train(job, corpus)
         history, train_s, parts = trained.history, trained.train_s, trained.parts
         counts = cost(config.model)
-        weights = {"owner": _owner(job), "enhancer": trained.enhancer.state_dict()}
+        weights = {"owner": owner_of(config, job.seed), "enhancer": trained.enhancer.state_dict()}
         save_checkpoint(job.folder.weights, weights)
         _progress(job, step=config.train.steps, phase="scoring", history=history)
         found = evaluate(
@@ -130,24 +131,20 @@ def _trained_before(job: Job) -> "Trained | None":
     import pandas as pd
 
     from smoe.checkpoint import load_checkpoint
-    from smoe.train import Trained
+    from smoe.train import Trained, owner_of
     from smoe.unet import SpeechEnhancer
 
     record = job.folder.read_json("run.json")
     history = job.folder.file("history.parquet")
     if record is None or not history.exists() or job.config.model is None:
         return None
-    state = load_checkpoint(job.folder.weights, owner=_owner(job))
+    state = load_checkpoint(job.folder.weights, owner=owner_of(job.config, job.seed))
     if state is None:
         return None
     enhancer = SpeechEnhancer(job.config.model)
     enhancer.load_state_dict(state["enhancer"])
     rows: Any = pd.read_parquet(history).to_dict("records")
     return Trained(enhancer, rows, record["train_s"], record["batch_parts"])
-
-
-def _owner(job: Job) -> str:
-    return f"{job.config.identity()} {job.seed}"
 
 
 def _train(job: Job, corpus: Any) -> "Trained":
@@ -178,7 +175,7 @@ def _progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]
 
 
 def device_name(device: str) -> str:
-    """The device as a person would name it, e.g. "cpu (2 x AMD EPYC)" or "NVIDIA H200"."""
+    """The device as a person would name it, e.g. "cpu (x86_64)" or "NVIDIA H200"."""
     import torch
 
     if device.startswith("cuda"):

@@ -91,7 +91,7 @@ def train(
         RuntimeError: memory does not suffice even for half a batch at a time.
     """
     enhancer, optimiser = _untrained(config, seed, device)
-    owner = f"{config.identity()} {seed}"
+    owner = owner_of(config, seed)
     progress = _restored(checkpoint, owner, enhancer, optimiser, device)
     steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
     window: list[StepTerms] = []
@@ -114,6 +114,11 @@ def train(
             saved = now
             _save(checkpoint, owner, enhancer, optimiser, progress)
     return Trained(enhancer, progress.history, progress.spent_s, progress.parts)
+
+
+def owner_of(config: RunConfig, seed: int) -> str:
+    """The mark by which a run knows its checkpoints and weights again."""
+    return f"{config.identity()} {seed}"
 
 
 def _untrained(

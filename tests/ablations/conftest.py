@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[2]
+TIMINGS = ["train_s", "inference_rtf", "git_commit"]
+TABLES = ("runs", "utterances", "routing", "history")
 
 
 def command(*arguments: str | Path) -> list[str]:
@@ -19,6 +22,20 @@ def run_all(*arguments: str | Path, **options) -> subprocess.CompletedProcess[st
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, env=environment, check=False, **options
     )
+
+
+def bundle(results: Path) -> dict[str, pd.DataFrame]:
+    """The tables of the smoke study, without what differs from one doing to the next."""
+    tables = {name: pd.read_parquet(results / "smoke" / f"{name}.parquet") for name in TABLES}
+    tables["runs"] = tables["runs"].drop(columns=TIMINGS)
+    return tables
+
+
+def assert_same_bundle(results: Path, smoke: Path) -> None:
+    """To the bit."""
+    undisturbed = bundle(smoke)
+    for name, table in bundle(results).items():
+        pd.testing.assert_frame_equal(table, undisturbed[name], check_exact=True)
 
 
 @pytest.fixture(scope="session")

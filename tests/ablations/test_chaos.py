@@ -13,8 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.ablations.conftest import command, run_all
-from tests.ablations.test_damage import assert_same_bundle
+from tests.ablations.conftest import assert_same_bundle, command, run_all
 
 KILLS = 20
 RUNS = 5

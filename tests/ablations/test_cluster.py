@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ablations.conftest import command, run_all
-from tests.ablations.test_damage import assert_same_bundle
+from tests.ablations.conftest import assert_same_bundle, command, run_all
 
 ray = pytest.importorskip("ray", reason="Ray is not installed (the extra cluster)")
 pytestmark = pytest.mark.slow

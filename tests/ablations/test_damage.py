@@ -14,8 +14,7 @@ import pytest
 
 from ablations.plan import plan
 from ablations.study import load_study
-from tests.ablations.conftest import command, run_all
-from tests.ablations.test_smoke import bundle
+from tests.ablations.conftest import assert_same_bundle, command, run_all
 
 STUDY = ("run", "--study", "smoke", "--jobs", "2", "--results")
 
@@ -27,11 +26,6 @@ def folders(results: Path) -> dict[str, Path]:
         cell: results / ".runs" / run_id.rpartition("-")[0] / run_id.rpartition("-")[2]
         for cell, run_id in zip(runs["cell"], runs["run_id"], strict=True)
     }
-
-
-def assert_same_bundle(results: Path, smoke: Path) -> None:
-    for name, table in bundle(results).items():
-        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
 
 
 def trained_steps(folder: Path) -> list[int]:

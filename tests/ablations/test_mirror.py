@@ -3,12 +3,9 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,51 +14,16 @@ from mlflow.tracking import MlflowClient
 
 from ablations.tracking import default_uri
 from tests.ablations.conftest import command, run_all
+from tests.ablations.mlflow_server import MlflowServer
 
 pytestmark = pytest.mark.slow
 STUDY = ("run", "--study", "smoke", "--jobs", "2", "--results")
 STEPS = list(range(1, 21))
 
 
-class Server:
-    """A tracking server on loopback that can be stopped and started."""
-
-    def __init__(self, folder: Path):
-        folder.mkdir()
-        self.folder = folder
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        store = f"sqlite:///{self.folder / 'server.db'}"
-        arguments = ["--port", str(self.port), "--host", "127.0.0.1", "--workers", "1"]
-        places = ["--backend-store-uri", store, "--artifacts-destination", str(self.folder / "art")]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *arguments, *places],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, 90)
-
-    def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
-
-
 @pytest.fixture
-def server(tmp_path: Path):
-    running = Server(tmp_path / "server")
+def server(tmp_path: Path) -> Iterator[MlflowServer]:
+    running = MlflowServer(tmp_path / "server")
     yield running
     running.stop()
 
@@ -116,7 +78,7 @@ def done(results: Path) -> int:
 
 
 def test_a_server_that_goes_away_during_a_study_has_everything_in_the_end(
-    results: Path, server: Server
+    results: Path, server: MlflowServer
 ):
     study = start(results, "--tracking-uri", server.uri)
     wait_until(lambda: tracked(server.uri), 90)
@@ -132,7 +94,7 @@ def test_a_server_that_goes_away_during_a_study_has_everything_in_the_end(
 
 
 def test_what_a_server_missed_until_the_end_is_brought_by_the_next_start(
-    results: Path, server: Server
+    results: Path, server: MlflowServer
 ):
     server.stop()
     finished = run_all(*STUDY, results, "--tracking-uri", server.uri)

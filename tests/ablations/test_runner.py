@@ -14,8 +14,7 @@ import psutil
 import pytest
 
 from ablations.claims import STALE_S, Claim
-from tests.ablations.conftest import command, run_all
-from tests.ablations.test_smoke import bundle
+from tests.ablations.conftest import assert_same_bundle, command, run_all
 
 
 def starts(log: Path) -> int:
@@ -113,8 +112,7 @@ def test_two_runners_share_a_study_and_do_no_run_twice(smoke: Path, tmp_path: Pa
     ]
     screens = [process.communicate()[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], screens
-    for name, table in bundle(tmp_path).items():
-        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+    assert_same_bundle(tmp_path, smoke)
     assert [starts(log) for log in tmp_path.glob(".runs/*/*/log.txt")] == [1] * 5
 
 
@@ -130,8 +128,7 @@ def test_a_killed_run_costs_that_run_alone_and_is_tried_again(smoke: Path, tmp_p
     assert process.returncode == 0, screen
     counts = sorted(starts(log) for log in tmp_path.glob(".runs/*/*/log.txt"))
     assert counts == [1, 1, 1, 1, 2]
-    for name, table in bundle(tmp_path).items():
-        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+    assert_same_bundle(tmp_path, smoke)
 
 
 def first_run_process(results: Path) -> int:

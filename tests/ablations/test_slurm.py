@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ablations.conftest import run_all
-from tests.ablations.test_damage import assert_same_bundle
+from tests.ablations.conftest import assert_same_bundle, run_all
 
 pytest.importorskip("submitit", reason="submitit is not installed (the extra slurm)")
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,16 +13,8 @@ import pandas as pd
 import pytest
 import soundfile
 
-from tests.ablations.conftest import ROOT, command, run_all
-
-TIMINGS = ["train_s", "inference_rtf", "git_commit"]
-TABLES = ("runs", "utterances", "routing", "history")
-
-
-def bundle(results: Path) -> dict[str, pd.DataFrame]:
-    tables = {name: pd.read_parquet(results / "smoke" / f"{name}.parquet") for name in TABLES}
-    tables["runs"] = tables["runs"].drop(columns=TIMINGS)
-    return tables
+from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, command, run_all
+from tests.without import run_without
 
 
 def test_every_cell_and_the_unprocessed_input_are_in_the_bundle(smoke: Path):
@@ -104,8 +95,7 @@ def test_a_killed_study_goes_on_and_ends_as_an_undisturbed_one(smoke: Path, tmp_
         process.wait()
     finished = run_all("run", "--study", "smoke", "--results", tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    for name, table in bundle(tmp_path).items():
-        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+    assert_same_bundle(tmp_path, smoke)
 
 
 def test_a_damaged_result_is_noticed_and_made_again(smoke: Path, tmp_path: Path):
@@ -117,21 +107,13 @@ def test_a_damaged_result_is_noticed_and_made_again(smoke: Path, tmp_path: Path)
     (tmp_path / "smoke" / "study.json").unlink()
     finished = run_all("run", "--study", "smoke", "--results", tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    for name, table in bundle(tmp_path).items():
-        pd.testing.assert_frame_equal(table, bundle(smoke)[name])
+    assert_same_bundle(tmp_path, smoke)
 
 
 def test_report_needs_neither_torch_nor_mlflow(smoke: Path):
-    blocked = (
-        "import sys; sys.modules.update(dict.fromkeys(('torch', 'torchaudio', 'mlflow')));"
-        f"sys.argv = ['run_all.py', 'report', '--study', 'smoke', '--results', {str(smoke)!r}];"
-        "import run_all; run_all.entry()"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", blocked], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-    assert "PESQ-WB" in finished.stdout
+    arguments = ["run_all.py", "report", "--study", "smoke", "--results", str(smoke)]
+    code = f"sys.argv = {arguments!r}\nimport run_all; run_all.entry()"
+    assert "PESQ-WB" in run_without(("torch", "torchaudio", "mlflow"), code)
 
 
 def test_enhance_writes_a_file_of_the_same_length(smoke: Path, tmp_path: Path):

@@ -1,17 +1,13 @@
 """The MLflow UI as a process, and the models that MLflow keeps."""
 
-import contextlib
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.request import urlopen
 
 import numpy as np
 import psutil
@@ -25,6 +21,7 @@ from ablations.ui import HOST, free_port, rebuild
 from smoe.corpora.audio import read
 from smoe.errors import UserError
 from tests.ablations.conftest import ROOT, command, run_all
+from tests.ablations.mlflow_server import MlflowServer
 
 FULL = "EMBDL.multi.supervised.global"
 
@@ -105,24 +102,10 @@ def test_after_a_clone_the_ui_shows_a_stored_study_and_stops_cleanly(
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """A real MLflow server with its own database and artifact store."""
-    port = free_port(0)
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
-    store += ["--artifacts-destination", str(tmp_path / "store")]
-    where = ["--host", HOST, "--port", str(port), "--workers", "1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "server", *where, *store],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    while process.poll() is None:
-        with contextlib.suppress(OSError), urlopen(f"http://{HOST}:{port}/health", timeout=5):
-            break
-        time.sleep(0.2)
-    yield f"http://{HOST}:{port}"
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+def server(tmp_path: Path) -> Iterator[MlflowServer]:
+    running = MlflowServer(tmp_path / "server")
+    yield running
+    running.stop()
 
 
 LOAD = """
@@ -139,13 +122,13 @@ np.save(sys.argv[4], enhanced)
 
 @pytest.mark.slow
 def test_a_registered_network_enhances_as_the_command_does_where_the_suite_is_not(
-    server: str, smoke: Path, tmp_path: Path
+    server: MlflowServer, smoke: Path, tmp_path: Path
 ):
     rng = np.random.default_rng(0)
     noisy = tmp_path / "noisy.wav"
     soundfile.write(noisy, 0.1 * rng.standard_normal(40_000), 16_000)
     where = ("--study", "smoke", "--results", smoke)
-    registered = run_all("register", FULL, *where, "--tracking-uri", server)
+    registered = run_all("register", FULL, *where, "--tracking-uri", server.uri)
     assert registered.returncode == 0, registered.stderr
     uri = registered.stdout.strip().splitlines()[-1]
     assert uri == f"models:/smoke.{FULL}/1"
@@ -153,7 +136,7 @@ def test_a_registered_network_enhances_as_the_command_does_where_the_suite_is_no
     assert enhanced.returncode == 0, enhanced.stderr
 
     np.save(tmp_path / "input.npy", read(noisy, "speech").audio[None])
-    arguments = [server, uri, str(tmp_path / "input.npy"), str(tmp_path / "output.npy")]
+    arguments = [server.uri, uri, str(tmp_path / "input.npy"), str(tmp_path / "output.npy")]
     loaded = subprocess.run(
         [sys.executable, "-c", LOAD, *arguments],
         cwd=tmp_path, capture_output=True, text=True, check=False,

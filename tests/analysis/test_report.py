@@ -14,6 +14,7 @@ from analysis.load import BundleError, load_bundle
 from analysis.page import write_page
 from analysis.report import build_report, findings, main_table_text, placement_table_text
 from tests.analysis.simulate import FULL, Plan, drop_runs, edit_study, write_bundle
+from tests.without import run_without
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,19 +27,13 @@ def written(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def reported(quick_folder):
     """The quick study's report, built in a process that cannot import torch or the engine."""
-    blocked = ("torch", "torchaudio", "mlflow", "smoe", "ablations")
     code = (
-        "import sys\n"
-        f"for name in {blocked}: sys.modules[name] = None\n"
         "from pathlib import Path\nfrom analysis.report import build_report\n"
         f"summary = build_report(Path({str(quick_folder)!r}))\n"
         "print(summary.skipped)"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    assert run.stdout.strip() == "{}"
+    blocked = ("torch", "torchaudio", "mlflow", "smoe", "ablations")
+    assert run_without(blocked, code).strip() == "{}"
     return quick_folder
 
 
