@@ -53,6 +53,7 @@ def run(
     jobs: options.Jobs = "auto",
     threads: options.Threads = None,
     device: options.Device = "auto",
+    deterministic: options.Deterministic = False,
     backend: options.Backend = "loky",
     address: options.Address = None,
     slurm: options.Slurm = None,
@@ -77,7 +78,7 @@ def run(
 
     chosen = load_study(study, data, settings or [])
     limits = {"max_hours": max_hours, "timeout_hours": timeout}
-    where = {"address": address, "slurm": tuple(slurm or ())}
+    where = {"address": address, "slurm": tuple(slurm or ()), "deterministic": deterministic}
     means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)
     outcome = run_study(
         chosen,

@@ -1,4 +1,4 @@
-"""Where runs are carried out: processes of this machine, a Ray cluster, or Slurm's queue."""
+"""Where runs are carried out: processes and GPUs of this machine, Ray, or Slurm's queue."""
 
 import warnings
 from collections.abc import Iterator
@@ -24,6 +24,10 @@ def attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
         from ablations.slurm import slurm_attempts
 
         return slurm_attempts(jobs, means)
+    if means.device == "cuda":
+        from ablations.gpus import gpu_attempts
+
+        return gpu_attempts(jobs, means)
     return _loky_attempts(jobs, means)
 
 

@@ -261,7 +261,8 @@ def _stepper(network: nn.Module, precision: Any, batch: Callable[[int], Mixture]
     network.train()
 
     def side(index: int) -> None:
-        training_step(network, optimiser, config, batch(index))  # type: ignore[arg-type]
+        mixture = batch(index)
+        training_step(network, optimiser, config, mixture, mixture.label)  # type: ignore[arg-type]
 
     return side
 

@@ -7,12 +7,14 @@ import platform
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ablations.claims import Claim, process_exists
 from ablations.store import NO_ROOM
-from ablations.worker import Job, execute
+from ablations.worker import Job, TooLongError, execute
 
 # Exit statuses of a run's process, beside the errors of `NO_ROOM`, which stand for themselves.
 CLAIMED_ELSEWHERE = 200
@@ -43,18 +45,14 @@ def run_isolated(job: Job) -> RunEnd:
         return RunEnd(job.folder.run_id, "elsewhere")
     if past(job.deadline):
         return RunEnd(job.folder.run_id, "time up", "the time given with --max-hours was up")
-    kills_before = _kills_for_memory()
+    kills_before = kills_for_memory()
     process = _start(job)
     process.join(job.timeout_s)
     if process.exitcode is None:
         process.kill()
         process.join()
-        hours = (job.timeout_s or 0) / 3600
-        job.folder.mark_failed("timeout", f"not done after {hours:.3g} hours (--timeout)")
-    code = process.exitcode or 0
-    if code == -SIGKILL and _kills_for_memory() > kills_before:
-        job.folder.mark_failed("out of memory", "ended by the operating system: memory ran out")
-    return end_on_disk(job) or _end_of(job, code)
+        job.folder.mark_failed("timeout", str(TooLongError(job.timeout_s or 0)))
+    return end_after(job, process.exitcode or 0, kills_before)
 
 
 def end_on_disk(job: Job) -> RunEnd | None:
@@ -91,6 +89,13 @@ def _start(job: Job) -> BaseProcess:
     return process
 
 
+def end_after(job: Job, code: int, kills_before: int) -> RunEnd:
+    """How a run ended whose process ended with this exit status; see `kills_for_memory`."""
+    if code == -SIGKILL and kills_for_memory() > kills_before:
+        job.folder.mark_failed("out of memory", "ended by the operating system: memory ran out")
+    return end_on_disk(job) or _end_of(job, code)
+
+
 def _end_of(job: Job, code: int) -> RunEnd:
     run_id = job.folder.run_id
     if code in NO_ROOM:
@@ -104,43 +109,47 @@ def _end_of(job: Job, code: int) -> RunEnd:
 
 def _child(job: Job, worker_pid: int) -> None:
     claim = Claim.on(job.folder.path)
+
+    def leave(code: int) -> None:
+        claim.release()
+        os._exit(code)
+
     try:
         if not claim.take():
             os._exit(CLAIMED_ELSEWHERE)
         claim.keep(on_lost=lambda: os._exit(CLAIM_LOST))
         if not job.folder.is_done():  # by another runner, a moment ago
             job.folder.sweep()
-            _log_into(job)
-            watch = threading.Thread(target=_exit_when_unwanted, args=(job, worker_pid, claim))
-            watch.daemon = True
-            watch.start()
+            log_into(job.folder.file("log.txt"))
+            leave_when_unwanted(job, worker_pid, leave)
             execute(job)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
-        claim.release()
-        os._exit(error.errno)
+        leave(error.errno)
     finally:
         claim.release()
 
 
-def _log_into(job: Job) -> None:
-    """Sends all that the process says, and what its libraries print, to the run's `log.txt`."""
-    file = job.folder.file("log.txt").open("ab", buffering=0)
+def log_into(path: Path) -> None:
+    """Appends all that the process says, and what its libraries print, to a file."""
+    file = path.open("ab", buffering=0)
     os.dup2(file.fileno(), 1)
     os.dup2(file.fileno(), 2)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", force=True
     )
-    logging.getLogger(__name__).info("started on %s in %s", platform.node(), job.folder.path)
 
 
-def _exit_when_unwanted(job: Job, worker_pid: int, claim: Claim) -> None:
-    """Ends this process when its worker or the runner is gone, or its time is up."""
-    while os.getppid() == worker_pid and _runner_lives(job) and not past(job.deadline):
-        time.sleep(0.5)
-    claim.release()
-    os._exit(TIME_UP if past(job.deadline) else 1)
+def leave_when_unwanted(job: Job, parent_pid: int, leave: Callable[[int], None]) -> None:
+    """Has this process leave when its parent or the job's runner is gone, or its time is up."""
+
+    def loop() -> None:
+        while os.getppid() == parent_pid and _runner_lives(job) and not past(job.deadline):
+            time.sleep(0.5)
+        leave(TIME_UP if past(job.deadline) else 1)
+
+    threading.Thread(target=loop, daemon=True).start()
 
 
 def _runner_lives(job: Job) -> bool:
@@ -149,7 +158,7 @@ def _runner_lives(job: Job) -> bool:
     return host != platform.node() or process_exists(pid)
 
 
-def _kills_for_memory() -> int:
+def kills_for_memory() -> int:
     """How many processes the kernel has ended so far because memory ran out; 0 if unknown."""
     try:
         with open("/proc/vmstat") as file:  # noqa: PTH123

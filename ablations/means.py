@@ -8,7 +8,7 @@ from smoe.errors import UserError
 
 BACKENDS = ("loky", "ray", "slurm")
 RUN_BYTES = 2 * 2**30  # of host memory that a run on the CPU may want
-GPU_RUN_BYTES = 12 * 2**30  # of GPU memory, at the widths of the small studies
+RUNS_PER_GPU = 8  # networks side by side; more gain little
 RUNS_PER_CLUSTER_GPU = 4  # whose free memory nobody knows beforehand
 
 
@@ -17,7 +17,7 @@ class Means:
     """What the machine may spend; nothing here changes a result's meaning.
 
     Attributes:
-        jobs: Runs at once.
+        jobs: Runs at once; on GPUs of this machine, on each of them.
         device: "cpu" or "cuda".
         backend: "loky" for local processes, "ray" for a cluster, "slurm" for its queue.
         threads: Threads of each run; by default such that jobs x threads is the number of cores.
@@ -26,6 +26,7 @@ class Means:
         checkpoint_interval_s: Least time between two checkpoints of a run.
         deadline: Time, in seconds since the epoch, at which runs are stopped; None for never.
         timeout_s: A run that takes longer at one go has failed; None for no limit.
+        deterministic: On a GPU, no algorithm is chosen by timing; runs on a CPU always are.
     """
 
     jobs: int
@@ -37,6 +38,7 @@ class Means:
     checkpoint_interval_s: float = 20.0
     deadline: float | None = None
     timeout_s: float | None = None
+    deterministic: bool = False
 
 
 def means_of(
@@ -50,6 +52,7 @@ def means_of(
     timeout_hours: float | None = None,
     address: str | None = None,
     slurm: tuple[str, ...] = (),
+    deterministic: bool = False,
 ) -> Means:
     """The means that the command line asks for.
 
@@ -86,6 +89,7 @@ def means_of(
         checkpoint_interval_s=checkpoint_interval_s,
         deadline=time.time() + 3600 * max_hours if max_hours else None,
         timeout_s=3600 * timeout_hours if timeout_hours else None,
+        deterministic=deterministic,
     )
 
 
@@ -101,14 +105,11 @@ def _local_device(device: str) -> str:
 
 
 def _jobs_that_fit(device: str) -> int:
-    """One run per core, or a few per GPU, as far as memory goes."""
+    """A fixed number per GPU, or one run per core as far as memory goes."""
     import psutil
 
     if device == "cuda":
-        import torch
-
-        free = min(torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count()))
-        return max(1, min(cores() // 2, free // GPU_RUN_BYTES))
+        return RUNS_PER_GPU
     by_memory = psutil.virtual_memory().available // RUN_BYTES
     return max(1, min(cores(), by_memory))
 

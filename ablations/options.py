@@ -39,12 +39,18 @@ Download = Annotated[
 Metrics = Annotated[bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")]
 Figures = Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")]
 Port = Annotated[int, typer.Option(help="Port on this machine; 0 for any that is free.")]
-Jobs = Annotated[str, typer.Option(help="Runs at once, or auto: what cores and memory allow.")]
+Jobs = Annotated[
+    str, typer.Option(help="Runs at once, or auto: what cores and memory allow; 8 on each GPU.")
+]
 Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads of each run; default: cores divided by jobs."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Deterministic = Annotated[
+    bool,
+    typer.Option("--deterministic", help="On a GPU the same bits in every run, some 10 % slower."),
+]
 Backend = Annotated[
     str, typer.Option(help="loky (this machine), ray (a cluster) or slurm (its queue).")
 ]

@@ -96,13 +96,16 @@ def carry_out(
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, with `+` where the tree has changes; "" outside git."""
+    """The commit of the code that runs, with `+` where the tree has changes.
+
+    Outside git, as in a container, what the environment's GIT_COMMIT says, or "".
+    """
     here = Path(__file__).parent
     describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
     try:
         found = subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return os.environ.get("GIT_COMMIT", "")
     return found.stdout.strip()
 
 
@@ -175,8 +178,8 @@ def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job
         runner=(platform.node(), os.getpid()),
         device=means.device,
         threads=means.threads,
-        score_jobs=means.threads if means.device != "cpu" else 1,
         checkpoint_interval_s=means.checkpoint_interval_s,
         deadline=means.deadline,
         timeout_s=means.timeout_s,
+        deterministic=means.deterministic,
     )

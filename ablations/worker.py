@@ -1,10 +1,12 @@
-"""One run from its configuration to its `done` marker, in a process of its own."""
+"""One run from its configuration to its `done` marker, and the parts that this consists of."""
 
 import io
 import json
 import logging
+import platform
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,17 @@ from smoe.config import RunConfig
 from smoe.cost import cost
 
 if TYPE_CHECKING:
+    from smoe.corpora.test_set import TestSet
+    from smoe.evaluate import Enhanced
+    from smoe.mixing import MixtureSource
     from smoe.train import Trained
 
-log = logging.getLogger(__name__)
+
+class TooLongError(Exception):
+    """A run was not done in the time given."""
+
+    def __init__(self, timeout_s: float):
+        super().__init__(f"not done after {timeout_s / 3600:.3g} hours (--timeout)")
 
 
 @dataclass(frozen=True)
@@ -30,13 +40,15 @@ class Job:
         corpus_folder: The prepared corpus.
         git_commit: The code that runs, for the record.
         runner: Host and process of the runner; a run ends with it.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or one of several GPUs, "cuda:1".
         threads: Threads that torch may use.
         score_jobs: Processes that compute metrics.
         checkpoint_interval_s: Least time between two checkpoints.
         deadline: When to stop, in seconds since the epoch; None for never.
         timeout_s: A run that takes longer at one go has failed; None for no limit.
         depot: On a cluster, name of the actor that serves nodes which do not see the results.
+        deterministic: On a GPU, no algorithm is chosen by timing.
+        alone: Not to be trained side by side with others, which may have been its undoing.
     """
 
     folder: RunFolder
@@ -53,80 +65,151 @@ class Job:
     deadline: float | None = None
     timeout_s: float | None = None
     depot: str | None = None
+    deterministic: bool = False
+    alone: bool = False
 
 
 def execute(job: Job) -> None:
     """Does the run, resuming from its checkpoint; afterwards the folder is marked done.
 
     Raises:
-        Exception: whatever went wrong; also noted in the folder as `failed.json`, except where the
-            disk is full, which is not the run's fault.
+        Exception: whatever went wrong; also noted in the folder, see `fail`.
     """
-    from smoe.checkpoint import write_atomic
-    from smoe.train import DivergedError
+    import torch
 
+    torch.set_num_threads(job.threads)
     try:
-        _execute(job)
+        begin(job)
+        test, trained = scoring_data(job), None
+        if job.config.model is not None:
+            trained = trained_before(job) or _train(job)
+        finish(job, trained, enhance(job, trained, test), test)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
-            raise
-        if isinstance(error, DivergedError):
-            write_atomic(job.folder.file("history.parquet"), _parquet(error.history))
-        job.folder.mark_failed(_failure_class(error), f"{type(error).__name__}: {error}")
+        fail(job, error)
         raise
 
 
-def _execute(job: Job) -> None:
-    import torch
+def begin(job: Job) -> None:
+    """Says in the run's folder that it is being worked on."""
+    from smoe.checkpoint import write_atomic
 
-    from smoe.checkpoint import save_checkpoint, write_atomic
-    from smoe.corpora.pool import load
-    from smoe.corpora.test_set import test_set
-    from smoe.evaluate import evaluate, evaluate_unprocessed
+    run_log(job).info("started on %s in %s", platform.node(), job.folder.path)
+    resolved = {"cell": job.cell, "seed": job.seed, **job.config.model_dump(mode="json")}
+    write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
+    progress(job, step=0, phase="preparing", history=[])
+
+
+def enhance(job: Job, trained: "Trained | None", test: "TestSet") -> "Enhanced":
+    """Saves the weights of a trained network and lets it enhance the test set on its device.
+
+    Without a network the noisy input takes the place of its output.
+    """
+    from smoe.checkpoint import save_checkpoint
+    from smoe.evaluate import enhance_test_set, unprocessed
     from smoe.train import owner_of
 
-    torch.set_num_threads(job.threads)
-    config = job.config
-    corpus = load(job.corpus_folder, job.corpus_folder.name)
-    if corpus is None or corpus.data_hash != config.data_hash:
-        raise RuntimeError(f"the prepared corpus {job.corpus_folder} was changed or damaged")
-    resolved = {"cell": job.cell, "seed": job.seed, **config.model_dump(mode="json")}
-    write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
-    history, train_s, parts, counts = [], None, None, None
-    names = ["config.json", "run.json", "utterances.parquet", "routing.parquet", "history.parquet"]
-    _progress(job, step=0, phase="preparing", history=[])
-    test = test_set(corpus, config.test)
-    if config.model is None:
-        found = evaluate_unprocessed(test, score_jobs=job.score_jobs)
-    else:
-        trained = _trained_before(job) or _train(job, corpus)
-        history, train_s, parts = trained.history, trained.train_s, trained.parts
-        counts = cost(config.model)
-        weights = {"owner": owner_of(config, job.seed), "enhancer": trained.enhancer.state_dict()}
-        save_checkpoint(job.folder.weights, weights)
-        _progress(job, step=config.train.steps, phase="scoring", history=history)
-        found = evaluate(
-            trained.enhancer, test, config.test, device=job.device, score_jobs=job.score_jobs
-        )
-        write_atomic(job.folder.file("examples.npz"), _examples(found.examples))
-    write_atomic(job.folder.file("utterances.parquet"), _parquet(found.utterances))
-    write_atomic(job.folder.file("routing.parquet"), _parquet(found.routing))
-    write_atomic(job.folder.file("history.parquet"), _parquet(history))
+    if trained is None:
+        return unprocessed(test)
+    owner, state = owner_of(job.config, job.seed), trained.enhancer.state_dict()
+    save_checkpoint(job.folder.weights, {"owner": owner, "enhancer": state})
+    progress(job, step=job.config.train.steps, phase="scoring", history=trained.history)
+    return enhance_test_set(trained.enhancer, test, job.config.test, device=job.device)
+
+
+def finish(job: Job, trained: "Trained | None", enhanced: "Enhanced", test: "TestSet") -> None:
+    """Scores what was enhanced, on processors alone, stores everything and marks the run done.
+
+    Args:
+        job: The run.
+        trained: Its network, of which only the record is looked at; None without one.
+        enhanced: What the network made of the test set.
+        test: The test set.
+    """
+    from smoe.checkpoint import write_atomic
+    from smoe.evaluate import score_test_set
+
+    tables = {
+        "utterances": score_test_set(enhanced, test, score_jobs=job.score_jobs),
+        "routing": enhanced.routing,
+        "history": trained.history if trained else [],
+    }
+    if enhanced.examples:
+        write_atomic(job.folder.file("examples.npz"), _examples(enhanced.examples))
+    for name, rows in tables.items():
+        write_atomic(job.folder.file(f"{name}.parquet"), _parquet(rows))
+    counts = cost(job.config.model) if job.config.model else None
     record = {
         "params": counts and counts.params,
         "macs": counts and counts.macs_per_s,
-        "train_steps": config.train.steps if config.model else None,
-        "train_s": train_s,
-        "batch_parts": parts,
-        "inference_rtf": found.inference_rtf,
+        "train_steps": job.config.train.steps if trained else None,
+        "train_s": trained and trained.train_s,
+        "batch_parts": trained and trained.parts,
+        "inference_rtf": enhanced.inference_rtf,
         "device": device_name(job.device),
         "git_commit": job.git_commit,
     }
     write_atomic(job.folder.file("run.json"), json.dumps(record, indent=1).encode())
-    job.folder.mark_done(names)
+    job.folder.mark_done(["config.json", "run.json", *(f"{name}.parquet" for name in tables)])
 
 
-def _trained_before(job: Job) -> "Trained | None":
+def fail(job: Job, error: Exception) -> None:
+    """Notes in the run's folder what went wrong, so that it is not tried again.
+
+    Raises:
+        OSError: the disk is full, which is not the run's fault, so nothing is noted.
+    """
+    from smoe.checkpoint import write_atomic
+    from smoe.train import DivergedError
+
+    if isinstance(error, OSError) and error.errno in NO_ROOM:
+        raise error
+    if isinstance(error, DivergedError):
+        write_atomic(job.folder.file("history.parquet"), _parquet(error.history))
+    job.folder.mark_failed(_failure_class(error), f"{type(error).__name__}: {error}")
+
+
+def scoring_data(job: Job) -> "TestSet":
+    """The test set of a run; made once for runs that share it."""
+    where, config = (job.corpus_folder, job.config.data_hash), job.config.test
+    return _test_set(*where, config)  # pyright: ignore[reportArgumentType] frozen, so hashable
+
+
+def training_data(job: Job) -> "MixtureSource":
+    """Training mixtures of a run, on its device; made once for runs that share them."""
+    where, config = (job.corpus_folder, job.config.data_hash), job.config.mix
+    return _source(*where, config, job.device)  # pyright: ignore[reportArgumentType] as above
+
+
+@lru_cache(maxsize=1)
+def _test_set(corpus_folder: Path, data_hash: str, config: Any) -> "TestSet":
+    from smoe.corpora.test_set import test_set
+
+    return test_set(_corpus(corpus_folder, data_hash), config)
+
+
+@lru_cache(maxsize=1)
+def _source(corpus_folder: Path, data_hash: str, config: Any, device: str) -> "MixtureSource":
+    from smoe.mixing import MixtureSource
+
+    return MixtureSource(_corpus(corpus_folder, data_hash), "train", config, device=device)
+
+
+@lru_cache(maxsize=1)
+def _corpus(folder: Path, data_hash: str) -> Any:
+    from smoe.corpora.pool import load
+
+    corpus = load(folder, folder.name)
+    if corpus is None or corpus.data_hash != data_hash:
+        raise RuntimeError(f"the prepared corpus {folder} was changed or damaged")
+    return corpus
+
+
+def run_log(job: Job) -> logging.Logger:
+    """What a run has to say about itself goes here."""
+    return logging.getLogger(f"run.{job.folder.run_id}")
+
+
+def trained_before(job: Job) -> "Trained | None":
     """The network of a run that only its scores are missing of, e.g. since a file was damaged."""
     import pandas as pd
 
@@ -147,29 +230,27 @@ def _trained_before(job: Job) -> "Trained | None":
     return Trained(enhancer, rows, record["train_s"], record["batch_parts"])
 
 
-def _train(job: Job, corpus: Any) -> "Trained":
-    from smoe.mixing import MixtureSource
+def _train(job: Job) -> "Trained":
     from smoe.train import train
 
-    source = MixtureSource(corpus, "train", job.config.mix, device=job.device)
     return train(
         job.config,
         job.seed,
-        source,
+        training_data(job),
         device=job.device,
         checkpoint=job.folder.checkpoint,
         checkpoint_interval_s=job.checkpoint_interval_s,
-        on_log=lambda history: _progress(
+        on_log=lambda history: progress(
             job, step=int(history[-1]["step"]), phase="training", history=history
         ),
     )
 
 
-def _progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]]) -> None:
+def progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]]) -> None:
     """The heartbeat: how far the run is, for display, tracking and the detection of dead runs."""
     from smoe.checkpoint import write_atomic
 
-    log.info("%s: step %d", phase, step)
+    run_log(job).info("%s: step %d", phase, step)
     beat = {"step": step, "phase": phase, "time": time.time(), "history": history}
     write_atomic(job.folder.file("progress.json"), json.dumps(beat).encode())
 
@@ -180,16 +261,17 @@ def device_name(device: str) -> str:
 
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
-    import platform
-
     return f"cpu ({platform.machine()})"
 
 
 def _failure_class(error: Exception) -> Failure:
-    from smoe.train import DivergedError, is_out_of_memory
+    from smoe.memory import is_out_of_memory
+    from smoe.train import DivergedError
 
     if isinstance(error, DivergedError):
         return "diverged"
+    if isinstance(error, TooLongError):
+        return "timeout"
     return "out of memory" if is_out_of_memory(error) else "error"
 
 

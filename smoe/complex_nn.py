@@ -11,6 +11,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Real channels up to which, and pixels from which on, libraries' convolutions waste a GPU's time.
+NARROW, MANY_PIXELS = 32, 100_000
+
+
+def on_gpu(x: Tensor) -> bool:
+    """Whether a map is held in whole lanes and computed on by the kernels of `smoe.fused`."""
+    return x.is_cuda
+
+
+def lanes(channels: int, x: Tensor) -> int:
+    """Complex channels that a map of so many is held in on the device of `x`.
+
+    Matrix units compute in blocks: 90 real channels take more than twice the time of 96 there. The
+    channels too many are zeros, behind the real and behind the imaginary ones.
+    """
+    if not on_gpu(x):
+        return channels
+    multiple = 16 if channels > 16 else 4
+    return -(-channels // multiple) * multiple
+
+
+def in_lanes(values: Tensor, lanes: int) -> Tensor:
+    """Values of the stacked channels [2C] as values of the lanes [2 lanes], zeros in between."""
+    missing = lanes - len(values) // 2
+    return F.pad(values.unflatten(0, (2, -1)), (0, missing)).flatten() if missing else values
+
 
 def stack(z: Tensor) -> Tensor:
     """Complex [B, C, F, T] to stacked real [B, 2C, F, T], channels last in memory.
@@ -22,11 +48,44 @@ def stack(z: Tensor) -> Tensor:
     return parts.contiguous(memory_format=torch.channels_last)
 
 
-def unstack(x: Tensor) -> Tensor:
-    """Stacked real [B, 2C, F, T] to complex [B, C, F, T], in float32 or float64."""
+def unstack(x: Tensor, channels: int | None = None) -> Tensor:
+    """Stacked real [B, 2C, F, T] to complex, in float32 or float64; the first channels or all."""
     x = x if x.dtype == torch.float64 else x.float()
-    parts = x.unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1)  # [B, C, F, T, 2]
+    parts = x.unflatten(1, (2, -1))[:, :, :channels].permute(0, 2, 3, 4, 1)  # [B, C, F, T, 2]
     return torch.view_as_complex(parts.contiguous())
+
+
+def stacked_kernel(
+    weight: Tensor, x: Tensor, rows: int, columns: int, *, transposed: bool
+) -> Tensor:
+    """The real kernel [2 rows, 2 columns, kF, kT] of a complex one, for the map `x`.
+
+    Args:
+        weight: Real and imaginary kernels, [2, rows or less, columns or less, kF, kT].
+        x: What is convolved.
+        rows: Lanes of the output; in a transposed convolution of the input.
+        columns: Lanes of the input; in a transposed convolution of the output.
+        transposed: Which of the two: it conjugates the pattern.
+    """
+    if on_gpu(x):
+        from smoe import fused
+
+        kind = x.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+        return fused.stacked_kernel(weight, (rows, columns), transposed=transposed, dtype=dtype)
+    u, v = weight
+    v = -v if transposed else v
+    return torch.cat([torch.cat([u, -v], 1), torch.cat([v, u], 1)], 0)
+
+
+def convolve(x: Tensor, kernel: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
+    """Real convolution of a stacked map with a stacked kernel, by whatever is fastest there."""
+    narrow = max(kernel.shape[:2]) <= NARROW and x.numel() // x.shape[1] >= MANY_PIXELS
+    if not (narrow and on_gpu(x) and stride == 1 and kernel.dtype == torch.bfloat16):
+        return F.conv2d(x, kernel, None, stride, padding)
+    from smoe.narrow_conv import narrow_conv2d
+
+    return narrow_conv2d(x.to(kernel.dtype), kernel, padding)
 
 
 class ComplexConv2d(nn.Module):
@@ -39,6 +98,7 @@ class ComplexConv2d(nn.Module):
         stride: Step along both axes.
         padding: Zeros added on each side of frequency and time.
         bias: Whether a complex bias is added; off before a normalisation, which would remove it.
+        crelu: Whether the result goes through a CReLU.
     """
 
     def __init__(
@@ -50,17 +110,31 @@ class ComplexConv2d(nn.Module):
         stride: int = 1,
         padding: tuple[int, int] = (0, 0),
         bias: bool = True,
+        crelu: bool = False,
     ):
         super().__init__()
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding, self.crelu = stride, padding, crelu
         self.weight = nn.Parameter(torch.zeros(2, out_channels, in_channels, *kernel_size))
         self.bias = nn.Parameter(torch.zeros(2 * out_channels)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Stacked [B, 2 in, F, T] to stacked [B, 2 out, F', T']."""
-        u, v = self.weight
-        kernel = torch.cat([torch.cat([u, -v], 1), torch.cat([v, u], 1)], 0)  # [2 out, 2 in, k, k]
-        return F.conv2d(x, kernel, self.bias, self.stride, self.padding)
+        if self.bias is not None and on_gpu(x):
+            from smoe import fused
+
+            y = self.unbiased(x)
+            return fused.add_bias(y, in_lanes(self.bias, y.shape[1] // 2), crelu=self.crelu)
+        y = F.conv2d(x, self.kernel(x), self.bias, self.stride, self.padding)
+        return F.relu(y, inplace=True) if self.crelu else y
+
+    def unbiased(self, x: Tensor) -> Tensor:
+        """The convolution alone."""
+        return convolve(x, self.kernel(x), self.stride, self.padding)
+
+    def kernel(self, x: Tensor) -> Tensor:
+        """The real kernel [2 out, 2 in, kF, kT] for the map `x`."""
+        rows, columns = lanes(self.weight.shape[1], x), x.shape[1] // 2
+        return stacked_kernel(self.weight, x, rows, columns, transposed=False)
 
 
 class ComplexUpsample2d(nn.Module):
@@ -76,21 +150,32 @@ class ComplexUpsample2d(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Stacked [B, 2 in, F, T] to stacked [B, 2 out, *size]; size is 2F or 2F+1, 2T or 2T+1."""
-        u, v = self.weight
-        kernel = torch.cat([torch.cat([u, v], 1), torch.cat([-v, u], 1)], 0)  # [2 in, 2 out, 2, 2]
+        columns = lanes(self.weight.shape[2], x)
+        kernel = stacked_kernel(self.weight, x, x.shape[1] // 2, columns, transposed=True)
         missing = (size[0] - 2 * x.shape[-2], size[1] - 2 * x.shape[-1])
         return F.conv_transpose2d(x, kernel, None, stride=2, output_padding=missing)
 
 
-class ComponentBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation of real and imaginary parts, each on its own.
+class NormCReLU(nn.BatchNorm2d):
+    """Batch normalisation of real and imaginary parts, each on its own, then CReLU.
 
     Not the complex whitening of Trabelsi et al.: the two parts of a channel keep their correlation.
+    CReLU is the ReLU of both parts (their section 3.4).
     """
 
     def __init__(self, channels: int):
         super().__init__(2 * channels)
 
+    def forward(self, input: Tensor) -> Tensor:
+        """Stacked [B, 2C, F, T] to the same."""
+        if not on_gpu(input):
+            return F.relu(super().forward(input), inplace=True)
+        if self.training:
+            from smoe import fused
 
-class CReLU(nn.ReLU):
-    """ReLU of the real and of the imaginary part (Trabelsi et al. 2018, section 3.4)."""
+            return fused.norm_crelu(input, self)
+        assert self.running_mean is not None and self.running_var is not None
+        scale = self.weight * torch.rsqrt(self.running_var + self.eps)
+        shift = self.bias - self.running_mean * scale
+        scale, shift = (in_lanes(x, input.shape[1] // 2)[:, None, None] for x in (scale, shift))
+        return F.relu(torch.addcmul(shift.to(input.dtype), input, scale.to(input.dtype)))

@@ -18,6 +18,7 @@ from smoe.metrics import score
 from smoe.unet import SpeechEnhancer
 
 BATCH_SIZE = 8
+GPU_BATCH_S = 192.0  # of audio: a GPU would mostly wait with a few utterances at a time
 Row = dict[str, Any]
 Wave = NDArray[np.float32]
 
@@ -30,6 +31,24 @@ class Example:
     noisy: Wave
     enhanced: Wave
     clean: Wave
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What a network makes of the test set, still without scores; in host memory.
+
+    Attributes:
+        estimates: By counterfactual, which utterances (rows, int64 [R]) became what (float32
+            [R, N], 16 kHz).
+        routing: Rows of the table of that name, still without `run_id`.
+        examples: One utterance of each distorted condition.
+        inference_rtf: Seconds of computing per second of audio; None without a network.
+    """
+
+    estimates: dict[Counterfactual, tuple[Tensor, Tensor]]
+    routing: list[Row]
+    examples: list[Example]
+    inference_rtf: float | None
 
 
 @dataclass(frozen=True)
@@ -63,36 +82,80 @@ def evaluate(
         device: Where the network computes.
         score_jobs: Worker processes that compute the metrics.
     """
+    found = enhance_test_set(enhancer, test, config, device=device)
+    utterances = score_test_set(found, test, score_jobs=score_jobs)
+    return Evaluation(utterances, found.routing, found.examples, found.inference_rtf)
+
+
+def evaluate_unprocessed(test: TestSet, *, score_jobs: int = 1) -> Evaluation:
+    """Scores the noisy input itself."""
+    return Evaluation(score_test_set(unprocessed(test), test, score_jobs=score_jobs), [], [], None)
+
+
+def enhance_test_set(
+    enhancer: SpeechEnhancer, test: TestSet, config: TestSetConfig, *, device: str = "cpu"
+) -> Enhanced:
+    """The half of `evaluate` that needs the network and its device, and few processors."""
     enhancer.eval().to(device)
     everything = torch.arange(len(test.utterance))
     some = torch.tensor(_first_of_each(test.condition, config.counterfactual_per_condition))
-    jobs, routing = [], []
-    rtf, enhanced = 0.0, torch.empty(0)
+    estimates: dict[Counterfactual, tuple[Tensor, Tensor]] = {}
+    routing, rtf = [], 0.0
     for name in applicable(enhancer.unet.config):
         rows = everything if name == "learned" else some
         if not len(rows):
             continue
         started = time.perf_counter()
-        estimates, decisions = _enhance(enhancer, test, rows, name, device)
+        enhanced, decisions = _enhance(enhancer, test, rows, name, device)
+        estimates[name] = (rows, enhanced)
         if name == "learned":
-            enhanced, routing = estimates, decisions
-            rtf = (time.perf_counter() - started) * SAMPLE_RATE / estimates.numel()
-        jobs += [(test, int(row), name, est) for row, est in zip(rows, estimates, strict=True)]
-    return Evaluation(_score(jobs, score_jobs), routing, _examples(test, enhanced), rtf)
+            routing = decisions
+            rtf = (time.perf_counter() - started) * SAMPLE_RATE / enhanced.numel()
+    return Enhanced(estimates, routing, _examples(test, estimates["learned"][1]), rtf)
 
 
-def evaluate_unprocessed(test: TestSet, *, score_jobs: int = 1) -> Evaluation:
-    """Scores the noisy input itself."""
-    jobs = [(test, row, "learned", noisy) for row, noisy in enumerate(test.mixture.noisy)]
-    return Evaluation(_score(jobs, score_jobs), [], [], None)
+def unprocessed(test: TestSet) -> Enhanced:
+    """The noisy input in place of a network's output."""
+    rows = torch.arange(len(test.utterance))
+    return Enhanced({"learned": (rows, test.mixture.noisy)}, [], [], None)
+
+
+def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) -> list[Row]:
+    """The half of `evaluate` that needs processors only: rows of the table `utterances`."""
+    jobs = [
+        (row, name, estimate[: test.samples[row]].numpy())
+        for name, (rows, estimates) in enhanced.estimates.items()
+        for row, estimate in zip(rows.tolist(), estimates, strict=True)
+    ]
+    scored: Any = joblib.Parallel(n_jobs=score_jobs)(
+        joblib.delayed(score)(
+            reference=test.mixture.clean[row, : test.samples[row]].numpy(), estimate=estimate
+        )
+        for row, _, estimate in jobs
+    )
+    return [
+        {
+            "utterance": test.utterance[row],
+            "condition": test.condition[row],
+            "snr_db": float(test.mixture.snr_db[row]),
+            "rt60_s": float(test.mixture.rt60_s[row]),
+            "counterfactual": name,
+            **values,
+        }
+        for (row, name, _), values in zip(jobs, scored, strict=True)
+    ]
 
 
 def _enhance(
     enhancer: SpeechEnhancer, test: TestSet, rows: Tensor, name: Counterfactual, device: str
 ) -> tuple[Tensor, list[Row]]:
     estimates, decisions = [], []
+    samples = test.mixture.noisy.shape[1]
+    batch_size = BATCH_SIZE
+    if device != "cpu":  # in evaluation mode no utterance depends on its neighbours
+        batch_size = max(batch_size, int(GPU_BATCH_S * SAMPLE_RATE) // samples)
     with torch.inference_mode():
-        for part in rows.split(BATCH_SIZE):
+        for part in rows.split(batch_size):
             labels = test.mixture.label[part].to(device)
             outputs = enhancer(
                 test.mixture.noisy[part].to(device), intervention=intervention(name, labels, part)
@@ -123,27 +186,6 @@ def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[in
                 }
             )
     return rows
-
-
-def _score(jobs: list[tuple[TestSet, int, str, Tensor]], score_jobs: int) -> list[Row]:
-    scored: Any = joblib.Parallel(n_jobs=score_jobs)(
-        joblib.delayed(score)(
-            reference=test.mixture.clean[row, : test.samples[row]].cpu().numpy(),
-            estimate=estimate[: test.samples[row]].cpu().numpy(),
-        )
-        for test, row, _, estimate in jobs
-    )
-    return [
-        {
-            "utterance": test.utterance[row],
-            "condition": test.condition[row],
-            "snr_db": float(test.mixture.snr_db[row]),
-            "rt60_s": float(test.mixture.rt60_s[row]),
-            "counterfactual": name,
-            **values,
-        }
-        for (test, row, name, _), values in zip(jobs, scored, strict=True)
-    ]
 
 
 def _first_of_each(conditions: list[str], count: int) -> list[int]:

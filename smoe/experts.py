@@ -1,10 +1,12 @@
 """Experts and the layer that weighs them (source description, sections 5 to 7)."""
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 
 from smoe.architecture import expert_hidden, expert_kernels, expert_kinds
-from smoe.complex_nn import ComplexConv2d, CReLU
+from smoe.complex_nn import ComplexConv2d, in_lanes, on_gpu
 from smoe.config import ModelConfig
 
 
@@ -24,9 +26,11 @@ class DistortionSpecificExpert(nn.Sequential):
         channels = input_dim
         for k in expert_kernels(kind, layer_position):
             same = (k[0] // 2, k[1] // 2)
-            layers += [ComplexConv2d(channels, hidden, k, padding=same), CReLU(inplace=True)]
+            layers.append(ComplexConv2d(channels, hidden, k, padding=same, crelu=True))
             channels = hidden
-        super().__init__(*layers, ComplexConv2d(hidden, input_dim, (1, 1)))
+        layers.append(ComplexConv2d(hidden, input_dim, (1, 1)))
+        # Initial values go by names; these count as if the activations were layers of their own.
+        super().__init__(OrderedDict((str(2 * i), layer) for i, layer in enumerate(layers)))
 
 
 class SMoELayer(nn.Module):
@@ -55,7 +59,10 @@ class SMoELayer(nn.Module):
 
     def forward(self, x: Tensor, expert_weights: Tensor) -> Tensor:
         """Refines stacked features [B, 2C, F, T] with routing weights [B, E]."""
-        gates = self.gates(expert_weights).to(x.dtype)[:, :, None, None, None]  # [B, E, 1, 1, 1]
+        gates = self.gates(expert_weights)
+        if on_gpu(x) and self.training:
+            return self._all_experts(x, gates)
+        gates = gates.to(x.dtype)[:, :, None, None, None]  # [B, E, 1, 1, 1]
         samples = x.permute(0, 2, 3, 1)  # [B, F, T, 2C] as in memory, so that indexing keeps that
         mixed = samples.clone()
         for index, expert in enumerate(self.experts):
@@ -67,3 +74,20 @@ class SMoELayer(nn.Module):
                 refined = expert(samples.index_select(0, rows).permute(0, 3, 1, 2))
                 mixed.index_add_(0, rows, gate[rows] * refined.permute(0, 2, 3, 1))
         return mixed.permute(0, 3, 1, 2)
+
+    def _all_experts(self, x: Tensor, gates: Tensor) -> Tensor:
+        """Every expert on every sample: which ones work may not steer a captured step."""
+        from smoe import fused
+
+        mixed = x
+        for gate, expert in zip(gates.float().unbind(dim=1), self.experts, strict=True):
+            assert isinstance(expert, DistortionSpecificExpert)
+            *hidden, closing = expert
+            assert isinstance(closing, ComplexConv2d) and closing.bias is not None
+            refined = x
+            for layer in hidden:
+                refined = layer(refined)
+            refined = closing.unbiased(refined)
+            bias = in_lanes(closing.bias, refined.shape[1] // 2)
+            mixed = fused.add_gated(mixed, refined, bias, gate.contiguous())
+        return mixed

@@ -55,8 +55,10 @@ def compressed_stft_distance(*, enhanced: Tensor, clean: Tensor, noisy: Tensor) 
 def _compressed_magnitude(waveform: Tensor, n_fft: int) -> Tensor:
     """Half-overlapping Hann frames, centred, to compressed magnitudes [B, frames, n_fft/2 + 1]."""
     window = torch.hann_window(n_fft, dtype=waveform.dtype, device=waveform.device)
-    centred = F.pad(waveform[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
-    magnitude: Tensor = _CompressedSpectrum.apply(centred.unfold(1, n_fft, n_fft // 2) * window)  # type: ignore[assignment]
+    half = n_fft // 2
+    before, after = waveform[:, 1 : half + 1].flip(1), waveform[:, -half - 1 : -1].flip(1)
+    centred = torch.cat([before, waveform, after], dim=1)  # `F.pad`'s gradient varies on a GPU
+    magnitude: Tensor = _CompressedSpectrum.apply(centred.unfold(1, n_fft, half) * window)  # type: ignore[assignment]
     return magnitude
 
 

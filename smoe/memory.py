@@ -1,4 +1,4 @@
-"""Activation memory: what a forward pass keeps for the backward pass, measured."""
+"""Activation memory, what a forward pass keeps for the backward pass, measured; and its end."""
 
 from collections.abc import Callable
 
@@ -38,3 +38,17 @@ def saved_bytes(network: nn.Module, forward: Callable[[], Tensor]) -> int:
     total = sum(kept.values())
     del output  # only now: while the graph lives, no storage is freed and its address used again
     return total
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU or the host has no memory left.
+
+    oneDNN, which computes convolutions on a processor, only says that it could not create what it
+    wanted memory for.
+    """
+    signs = (
+        "can't allocate memory", "could not create a primitive", "could not create a memory",
+        "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    )  # fmt: skip
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or any(sign in str(error) for sign in signs)

@@ -50,7 +50,7 @@ class GlobalDistortionRouter(nn.Module):
 
     def __init__(self, channels: int, config: ModelConfig):
         super().__init__()
-        self.supervised = config.routing == "supervised"
+        self.channels, self.supervised = channels, config.routing == "supervised"
         layers: list[nn.Module] = []
         width = channels
         for conv in ROUTER_CONVS:
@@ -92,11 +92,24 @@ class GlobalDistortionRouter(nn.Module):
         return {"expert_weights": weights, "confidence": confidence, "logits": logits}
 
     def _pooled(self, x: Tensor) -> Tensor:
-        real, imag = x.chunk(2, dim=1)
+        parts = x.unflatten(1, (2, -1))[:, :, : self.channels]
+        real, imag = parts.unbind(dim=1)
         power = real.square() + imag.square()  # [B, C, F, T]
-        bands = F.adaptive_avg_pool2d(power, (min(ROUTER_BANDS, x.shape[-2]), x.shape[-1]))
+        bands = _banded(power)
         level = bands.mean(dim=(1, 2, 3), keepdim=True)
         log_power = torch.log(bands / (level + 1e-12) + 1e-4)  # floor at -40 dB of the mean
         features = self.body(log_power).flatten(2)  # [B, D, bands x time]
         deviation = (features.var(dim=2, correction=0) + 1e-5).sqrt()
         return torch.cat([features.mean(dim=2), deviation], dim=1)
+
+
+def _banded(power: Tensor) -> Tensor:
+    """Means over bands of about equal width along frequency: [B, C, F, T] to [B, C, bands, T].
+
+    Whole numbers of rows go by the operator whose gradient does not vary on a GPU.
+    """
+    rows, columns = power.shape[-2:]
+    bands = min(ROUTER_BANDS, rows)
+    if rows % bands == 0:
+        return F.avg_pool2d(power, (rows // bands, 1))
+    return F.adaptive_avg_pool2d(power, (bands, columns))

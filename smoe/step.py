@@ -22,12 +22,20 @@ class StepTerms(NamedTuple):
     grad_norm: Tensor
 
 
+def training_labels(config: RunConfig, label: Tensor, step: int) -> Tensor:
+    """The labels [B] that the network is taught: the true ones, or in the control permuted ones."""
+    if not config.train.shuffle_labels:
+        return label
+    generator = torch.Generator().manual_seed(step)  # right proportions, wrong utterances
+    return label[torch.randperm(len(label), generator=generator).to(label.device)]
+
+
 def training_step(
     enhancer: SpeechEnhancer,
     optimiser: torch.optim.Optimizer,
     config: RunConfig,
     mixture: Mixture,
-    step: int = 0,
+    labels: Tensor,
     parts: int = 1,
 ) -> StepTerms:
     """One update on a batch; returns its terms without waiting for the device.
@@ -35,16 +43,12 @@ def training_step(
     Args:
         enhancer: The network, in training mode.
         optimiser: Of its parameters.
-        config: Loss, precision and whether labels are shuffled.
+        config: Loss and precision.
         mixture: The batch.
-        step: Number of the step; seeds the shuffling of labels.
+        labels: What the network is taught, int64 [B]; see `training_labels`.
         parts: Pieces that the batch is computed in, their gradients added up. Batch statistics are
             then those of the pieces.
     """
-    labels = mixture.label
-    if config.train.shuffle_labels:  # the control: right proportions, wrong utterances
-        generator = torch.Generator().manual_seed(step)
-        labels = labels[torch.randperm(len(labels), generator=generator).to(labels.device)]
     optimiser.zero_grad()
     pieces = []
     for rows in torch.arange(len(labels)).tensor_split(parts):
@@ -65,11 +69,13 @@ def _losses(
     """Total, enhancement and routing loss and routing accuracy of some rows of a batch."""
     noisy, clean = mixture.noisy[piece], mixture.clean[piece]
     bfloat16 = config.train.precision == "bfloat16"
-    with torch.autocast(noisy.device.type, torch.bfloat16, enabled=bfloat16):
+    # Converted weights are not kept: a captured step would not convert them anew.
+    kind, keep = noisy.device.type, not noisy.is_cuda
+    with torch.autocast(kind, torch.bfloat16, enabled=bfloat16, cache_enabled=keep):
         outputs = enhancer(noisy, labels[piece])
     enhanced = outputs["enhanced_waveform"]
     enhancement = enhancement_loss(config.loss, enhanced=enhanced, clean=clean, noisy=noisy)
-    nothing = enhancement.new_tensor(math.nan)
+    nothing = torch.full_like(enhancement, math.nan)
     logits = decision_logits(outputs["routing_decision"])
     if not logits:
         return enhancement, enhancement, nothing, nothing

@@ -47,6 +47,9 @@ class STFT(nn.Module):
         return signal / envelope
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        length = self.n_fft + self.hop_length * (frames.shape[-1] - 1)
-        out = F.fold(frames, (1, length), (1, self.n_fft), stride=(1, self.hop_length))
-        return out[:, 0, 0]
+        """Frames [B, n_fft, frames] to their sum [B, samples], each a hop after the one before."""
+        shifts = -(-self.n_fft // self.hop_length)
+        padded = F.pad(frames, (0, 0, 0, shifts * self.hop_length - self.n_fft))
+        parts = padded.unflatten(1, (shifts, self.hop_length)).unbind(dim=1)  # [B, hop, frames]
+        hops = [F.pad(part, (i, shifts - 1 - i)) for i, part in enumerate(parts)]
+        return torch.stack(hops).sum(dim=0).transpose(1, 2).flatten(1)

@@ -6,18 +6,21 @@ whole state.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
+from smoe.captured import CapturedStep
 from smoe.checkpoint import load_checkpoint, save_checkpoint
 from smoe.config import RunConfig, TrainConfig
 from smoe.initialise import initialise
+from smoe.memory import is_out_of_memory
 from smoe.mixing import Mixture, MixtureSource
-from smoe.step import StepTerms, training_step
+from smoe.step import StepTerms, training_labels, training_step
 from smoe.unet import SpeechEnhancer
 
 LOG_POINTS = 50
@@ -39,7 +42,8 @@ class Trained(NamedTuple):
     Attributes:
         enhancer: The network.
         history: What was logged.
-        train_s: Seconds spent training, over all resumptions.
+        train_s: Seconds from beginning to end of the training, over all resumptions; others may
+            have been trained at the same time.
         parts: Pieces that each batch was computed in; 2 where memory did not suffice for the whole.
     """
 
@@ -49,6 +53,23 @@ class Trained(NamedTuple):
     parts: int
 
 
+@dataclass(frozen=True)
+class Run:
+    """One of several networks that are trained side by side.
+
+    Attributes:
+        config: Its settings; `model` is not None.
+        seed: Sets initial values and batches, the same ones for every cell.
+        checkpoint: File to resume from and to save to.
+        on_log: Called with the whole history whenever a row is added.
+    """
+
+    config: RunConfig
+    seed: int
+    checkpoint: Path | None = None
+    on_log: OnLog | None = None
+
+
 @dataclass
 class _Progress:
     step: int = 0
@@ -56,10 +77,11 @@ class _Progress:
     spent_s: float = 0.0
     parts: int = 1
 
-    def log(self, window: list[StepTerms], rate: float) -> None:
+    def log(self, window: list[Tensor], rate: float) -> None:
         """Adds the mean of the steps since the last row, and forgets them."""
-        row = {"step": self.step, **_mean(window), "learning_rate": rate}
-        self.history.append(row)
+        values = torch.stack(window).double().mean(dim=0).tolist()
+        row = dict(zip(StepTerms._fields, values, strict=True))
+        self.history.append({"step": self.step, **row, "learning_rate": rate})
         window.clear()
         if not math.isfinite(row["loss"]):
             raise DivergedError(self.step, self.history)
@@ -90,30 +112,128 @@ def train(
         DivergedError: the loss is not finite.
         RuntimeError: memory does not suffice even for half a batch at a time.
     """
-    enhancer, optimiser = _untrained(config, seed, device)
-    owner = owner_of(config, seed)
-    progress = _restored(checkpoint, owner, enhancer, optimiser, device)
-    steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
-    window: list[StepTerms] = []
-    started = saved = time.perf_counter()
-    spent_before_s = progress.spent_s
-    for step in range(progress.step, steps):
-        mixture = source.batch(seed=seed, step=step, batch_size=config.train.batch_size)
-        rate = learning_rate(config.train, step)
-        optimiser.param_groups[0]["lr"] = rate
-        window.append(_step_in_memory(enhancer, optimiser, config, mixture, step, progress))
-        progress.step = step + 1
+    run = Run(config, seed, checkpoint, on_log)
+    together = train_together(
+        [run], source, device=device, checkpoint_interval_s=checkpoint_interval_s
+    )
+    _, trained = next(together)
+    if isinstance(trained, Exception):
+        raise trained
+    return trained
+
+
+def train_together(
+    runs: Sequence[Run],
+    source: MixtureSource,
+    *,
+    device: str = "cpu",
+    checkpoint_interval_s: float = 20.0,
+) -> Iterator[tuple[int, Trained | Exception]]:
+    """Trains networks side by side on the same batches, step by step in turn.
+
+    Args:
+        runs: They share seed, mixing, batch size and number of steps. Those resumed at a later step
+            wait for the others.
+        source: Training mixtures.
+        device: Where to compute; on a GPU the networks work at the same time.
+        checkpoint_interval_s: Least time between two saves; they fall on log points.
+
+    Yields:
+        Index of a run and its network, or the error that ended it; one run's costs no other.
+    """
+    live: dict[int, _Training] = {}
+    for index, run in enumerate(runs):
+        try:
+            live[index] = _Training(run, device, checkpoint_interval_s)
+        except Exception as error:
+            yield index, error
+    first = min((training.progress.step for training in live.values()), default=0)
+    train_config, seed = runs[0].config.train, runs[0].seed
+    for step in range(first, train_config.steps):
+        mixture = source.batch(seed=seed, step=step, batch_size=train_config.batch_size)
+        for index, training in list(live.items()):
+            if training.progress.step != step:
+                continue
+            try:
+                training.advance(mixture)
+            except Exception as error:
+                del live[index]
+                yield index, error
+    while live:
+        index = next(iter(live))
+        yield index, live.pop(index).trained()
+
+
+class _Training:
+    """A network in training, with all that belongs to it."""
+
+    def __init__(self, run: Run, device: str, checkpoint_interval_s: float):
+        self.run, self.interval_s = run, checkpoint_interval_s
+        self.enhancer, self.optimiser = _untrained(run.config, run.seed, device)
+        self.owner = owner_of(run.config, run.seed)
+        self.progress = _restored(run.checkpoint, self.owner, self.enhancer, self.optimiser, device)
+        self.captured: CapturedStep | None = None
+        if device.startswith("cuda"):
+            for group in self.optimiser.param_groups:
+                group["lr"] = torch.tensor(0.0, device=device)
+            self.captured = CapturedStep(self.enhancer, self.optimiser, run.config)
+        self.window: list[Tensor] = []
+        self.spent_before_s = self.progress.spent_s
+        self.started = self.saved = time.perf_counter()
+
+    def trained(self) -> Trained:
+        """The network as it is now."""
+        progress = self.progress
+        return Trained(self.enhancer, progress.history, progress.spent_s, progress.parts)
+
+    def advance(self, mixture: Mixture) -> None:
+        """Does a step, and at times logs and saves."""
+        config, progress = self.run.config, self.progress
+        steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
+        rate = learning_rate(config.train, progress.step)
+        self.window.append(self._step_in_memory(mixture, rate))
+        progress.step += 1
         if progress.step % log_interval and progress.step < steps:
-            continue
-        progress.log(window, rate)
-        if on_log:
-            on_log(progress.history)
+            return
+        if self.captured:
+            self.captured.stream.synchronize()
+        progress.log(self.window, rate)
+        if self.run.on_log:
+            self.run.on_log(progress.history)
         now = time.perf_counter()
-        progress.spent_s = spent_before_s + now - started
-        if checkpoint and (now - saved > checkpoint_interval_s or progress.step == steps):
-            saved = now
-            _save(checkpoint, owner, enhancer, optimiser, progress)
-    return Trained(enhancer, progress.history, progress.spent_s, progress.parts)
+        progress.spent_s = self.spent_before_s + now - self.started
+        due = now - self.saved > self.interval_s or progress.step == steps
+        if self.run.checkpoint and due:
+            self.saved = now
+            state = {
+                "enhancer": self.enhancer.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+            }
+            content = {"owner": self.owner, **state, "progress": vars(progress)}
+            save_checkpoint(self.run.checkpoint, content)
+
+    def _step_in_memory(self, mixture: Mixture, rate: float) -> Tensor:
+        """A step; if memory runs out for the first time, this and all later ones in halves."""
+        try:
+            return self._step(mixture, rate)
+        except (RuntimeError, MemoryError) as error:
+            if self.progress.parts > 1 or len(mixture.label) < 2 or not is_out_of_memory(error):
+                raise
+        self.progress.parts = 2
+        self.optimiser.zero_grad()
+        if mixture.noisy.is_cuda:
+            torch.cuda.empty_cache()
+        return self._step(mixture, rate)
+
+    def _step(self, mixture: Mixture, rate: float) -> Tensor:
+        """Terms of the step, stacked, [5]."""
+        config, parts = self.run.config, self.progress.parts
+        labels = training_labels(config, mixture.label, self.progress.step)
+        if self.captured:
+            return self.captured(mixture, labels, rate, parts)
+        self.optimiser.param_groups[0]["lr"] = rate
+        terms = training_step(self.enhancer, self.optimiser, config, mixture, labels, parts)
+        return torch.stack(list(terms))
 
 
 def owner_of(config: RunConfig, seed: int) -> str:
@@ -126,7 +246,7 @@ def _untrained(
 ) -> tuple[SpeechEnhancer, torch.optim.Optimizer]:
     """The network with its initial values, on its device, and its optimiser."""
     assert config.model is not None, "the unprocessed input is not trained"
-    torch.use_deterministic_algorithms(mode=device == "cpu")
+    torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
     # A debugging aid of that mode writes all new memory once more, 5 % of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
     enhancer = SpeechEnhancer(config.model)
@@ -137,6 +257,7 @@ def _untrained(
         lr=config.train.learning_rate,
         weight_decay=config.train.weight_decay,
         fused=True,
+        capturable=device.startswith("cuda"),
     )
     return enhancer, optimiser
 
@@ -148,54 +269,6 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     cosine = 0.5 * (1 + math.cos(math.pi * progress))
     decay = config.final_lr_fraction + (1 - config.final_lr_fraction) * cosine
     return config.learning_rate * warmup * decay
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU or the host has no memory left.
-
-    oneDNN, which computes convolutions on a processor, only says that it could not create what it
-    wanted memory for.
-    """
-    signs = ("can't allocate memory", "could not create a primitive", "could not create a memory")
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or any(sign in str(error) for sign in signs)
-
-
-def _step_in_memory(
-    enhancer: SpeechEnhancer,
-    optimiser: torch.optim.Optimizer,
-    config: RunConfig,
-    mixture: Mixture,
-    step: int,
-    progress: _Progress,
-) -> StepTerms:
-    """A training step; if memory runs out for the first time, this and all later ones in halves."""
-    try:
-        return training_step(enhancer, optimiser, config, mixture, step, progress.parts)
-    except (RuntimeError, MemoryError) as error:
-        if progress.parts > 1 or len(mixture.label) < 2 or not is_out_of_memory(error):
-            raise
-    progress.parts = 2
-    optimiser.zero_grad()
-    if mixture.noisy.is_cuda:
-        torch.cuda.empty_cache()
-    return training_step(enhancer, optimiser, config, mixture, step, progress.parts)
-
-
-def _mean(window: list[StepTerms]) -> dict[str, float]:
-    values = torch.stack([torch.stack(list(terms)) for terms in window]).double().mean(dim=0)
-    return dict(zip(StepTerms._fields, values.tolist(), strict=True))
-
-
-def _save(
-    path: Path,
-    owner: str,
-    enhancer: SpeechEnhancer,
-    optimiser: torch.optim.Optimizer,
-    progress: _Progress,
-) -> None:
-    state = {"enhancer": enhancer.state_dict(), "optimiser": optimiser.state_dict()}
-    save_checkpoint(path, {"owner": owner, **state, "progress": vars(progress)})
 
 
 def _restored(

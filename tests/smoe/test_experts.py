@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from smoe.complex_nn import ComplexConv2d, CReLU
+from smoe.complex_nn import ComplexConv2d
 from smoe.config import POSITIONS, ModelConfig
 from smoe.experts import DistortionSpecificExpert, SMoELayer
 from smoe.initialise import initialise
@@ -36,9 +36,8 @@ def test_kernels_of_the_source(position: str, kind: str, full: list, short: list
     convolutions = [m for m in expert if isinstance(m, ComplexConv2d)]
     kernels = [tuple(m.weight.shape[-2:]) for m in convolutions]
     assert kernels == (short if position == "bottleneck" else full)
-    assert [type(m) for m in expert] == [ComplexConv2d, CReLU] * (len(kernels) - 1) + [
-        ComplexConv2d
-    ]
+    assert [m.crelu for m in convolutions] == [True] * (len(kernels) - 1) + [False]
+    assert len(expert) == len(convolutions)
 
 
 def test_hidden_width() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ablations.grid import CELLS, resolve
-from smoe.complex_nn import ComplexConv2d, ComponentBatchNorm2d
+from smoe.complex_nn import ComplexConv2d, NormCReLU
 from smoe.config import POSITIONS, ModelConfig, RunConfig
 from smoe.unet import SMoEEnhancedUNet
 from tests.smoe.networks import AXES, relative_error, spectrogram, unet
@@ -176,7 +176,7 @@ def test_feature_maps_stay_channels_last() -> None:
                 lost.append((type(module).__name__, tuple(x.shape), x.stride()))
 
     for module in network.modules():
-        if isinstance(module, ComplexConv2d | ComponentBatchNorm2d):
+        if isinstance(module, ComplexConv2d | NormCReLU):
             module.register_forward_hook(check)
     with torch.autocast("cpu", torch.bfloat16):
         network(spectrogram(3, (64, 64), dtype=torch.float32), torch.tensor([0, 1, 2]))

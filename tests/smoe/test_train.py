@@ -13,7 +13,7 @@ from smoe.checkpoint import load_checkpoint, save_checkpoint
 from smoe.config import LossConfig, MixConfig, ModelConfig, RunConfig, TrainConfig
 from smoe.corpora import Corpus
 from smoe.mixing import Mixture, MixtureSource
-from smoe.step import training_step
+from smoe.step import training_labels, training_step
 from smoe.train import DivergedError, Trained, learning_rate, train
 from smoe.unet import SpeechEnhancer
 
@@ -140,7 +140,10 @@ def test_training_lowers_the_loss(source: MixtureSource, kind: str) -> None:
     enhancer = SpeechEnhancer(config.model)
     optimiser = torch.optim.AdamW(enhancer.parameters(), lr=1e-2)
     mixture = source.batch(seed=0, step=0, batch_size=3)
-    losses = [float(training_step(enhancer, optimiser, config, mixture).loss) for _ in range(40)]
+    losses = [
+        float(training_step(enhancer, optimiser, config, mixture, mixture.label).loss)
+        for _ in range(40)
+    ]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.02
 
 
@@ -158,7 +161,8 @@ def test_shuffled_labels_keep_their_proportions(source: MixtureSource) -> None:
         enhancer = SpeechEnhancer(config.model or ModelConfig())
         enhancer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1].tolist()))
         optimiser = torch.optim.AdamW(enhancer.parameters())
-        training_step(enhancer, optimiser, shuffled, mixture, step)
+        taught = training_labels(shuffled, mixture.label, step)
+        training_step(enhancer, optimiser, shuffled, mixture, taught)
     assert all(sorted(each) == [0, 1, 2] for each in seen)
     assert len({tuple(each) for each in seen}) > 2
     assert labels.tolist() == [0, 1, 2]

@@ -1,0 +1,90 @@
+"""How the kernels of this package share a map among programs, and read and write it.
+
+A map [B, L, F, T] is read as pixels x lanes: `L` real channels lie side by side for each of the
+B x F x T pixels. Lanes are the stacked channels of `complex_nn`, perhaps with some that stay zero
+behind the real and behind the imaginary half. Sums are over float32, whatever the map's precision,
+and in an order that does not change from run to run.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+jit: Any = triton.jit  # its type hints know neither launch options nor integers as constants
+
+TILE = 4096  # values that a program holds at once
+PROGRAMS = 528  # enough to fill a large GPU several times
+
+
+class Grid(NamedTuple):
+    """How programs share a map: `count` ranges of `each` pixels, times blocks of `block` lanes."""
+
+    pixels: int
+    lanes: int
+    block: int
+    tile: int
+    each: int
+    count: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Programs along pixels and lanes."""
+        return self.count, self.lanes // self.block
+
+
+def grid_of(pixels: Tensor) -> Grid:
+    """The grid of a map given as [pixels, lanes]."""
+    count, lanes = pixels.shape
+    block = min(64, lanes & -lanes)  # the largest power of two that divides it
+    tile = TILE // block
+    tiles = -(-count // tile)
+    each = -(-tiles // max(1, min(tiles, PROGRAMS * block // lanes)))
+    return Grid(count, lanes, block, tile, each * tile, -(-tiles // each))
+
+
+def pixels_of(x: Tensor) -> Tensor:
+    """[B, L, F, T] as [pixels, lanes]; a view where lanes lie side by side, else a copy."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def map_like(x: Tensor) -> Tensor:
+    """A new map of the same shape and precision, channels last in memory, to be written."""
+    return torch.empty_like(x, memory_format=torch.channels_last)
+
+
+@jit
+def load(x, p, lane, stride, inside):
+    """Values [pixels, lanes] in float32; zeros outside."""
+    at = p.to(tl.int64)[:, None] * stride + lane[None, :]
+    return tl.load(x + at, mask=inside[:, None], other=0.0).to(tl.float32)
+
+
+@jit
+def store(y, value, p, lane, lanes, inside):
+    """Writes values [pixels, lanes] into a map without gaps, in its own precision."""
+    at = p.to(tl.int64)[:, None] * lanes + lane[None, :]
+    tl.store(y + at, value.to(y.dtype.element_ty), mask=inside[:, None])
+
+
+@jit
+def store_sums(partial, first, second, lane, lanes):
+    """One row of two sums per lane for each range of pixels."""
+    row = partial + tl.program_id(0) * 2 * lanes + lane
+    tl.store(row, tl.sum(first, 0))
+    tl.store(row + lanes, tl.sum(second, 0))
+
+
+@jit
+def sums(partial, count, lane, lanes, ROWS: tl.constexpr):
+    """The two sums of each lane over all ranges of pixels."""
+    first = tl.zeros([ROWS, lane.shape[0]], tl.float32)
+    second = tl.zeros([ROWS, lane.shape[0]], tl.float32)
+    for start in range(0, count, ROWS):
+        row = start + tl.arange(0, ROWS)
+        at = row[:, None] * 2 * lanes + lane[None, :]
+        first += tl.load(partial + at, mask=row[:, None] < count, other=0.0)
+        second += tl.load(partial + at + lanes, mask=row[:, None] < count, other=0.0)
+    return tl.sum(first, 0), tl.sum(second, 0)
