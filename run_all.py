@@ -65,6 +65,7 @@ def run(
     timeout: options.Timeout = None,
     checkpoint_every: options.CheckpointEvery = 20.0,
     retry: options.Retry = None,
+    from_bundle: options.FromBundle = False,
 ) -> None:
     """Train what is missing of a study, then write tables and figures.
 
@@ -84,7 +85,7 @@ def run(
         chosen,
         results,
         means,
-        Choice(tuple(only or ()), limit, retry),
+        Choice(tuple(only or ()), limit, retry, from_bundle),
         tracking_uri=tracking_uri,
         summarise=_summaries,
         draw=_draw,

@@ -81,6 +81,10 @@ Timeout = Annotated[
 CheckpointEvery = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="What a killed run loses at most.")
 ]
+FromBundle = Annotated[
+    bool,
+    typer.Option("--from-bundle", help="Train only what RESULTS/STUDY, e.g. of a clone, lacks."),
+]
 Retry = Annotated[
     str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
 ]

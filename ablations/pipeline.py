@@ -34,6 +34,7 @@ class Choice:
         only: Patterns of cell codes; empty for all.
         limit: At most so many runs; None for all.
         retry: "failed" for those that failed before as well; None for none of them.
+        from_bundle: Whether what the study's bundle has is taken for done.
 
     Raises:
         UserError: `retry` is something else.
@@ -42,6 +43,7 @@ class Choice:
     only: tuple[str, ...] = ()
     limit: int | None = None
     retry: str | None = None
+    from_bundle: bool = False
 
     def __post_init__(self) -> None:
         if self.retry not in (None, "failed"):
@@ -83,6 +85,10 @@ def run_study(
     prepare_results(results)
     corpus = prepare_corpus(study.data, results, console)
     runs = plan(study, results, corpus.data_hash)
+    if choice.from_bundle:
+        from ablations.restore import restore
+
+        console.print(f"{restore(runs, results / study.name)} runs taken from the bundle.")
     damaged = [path for run in runs for path in run.folder.set_aside_damage(run.config)]
     finished, unfinished = _parted(runs)
     bundle = results / study.name

@@ -96,16 +96,18 @@ def carry_out(
 
 
 def git_commit() -> str:
-    """The commit of the code that runs, with `+` where the tree has changes.
+    """The commit of the code that runs, with `+` where the tree has changes; "" outside git.
 
-    Outside git, as in a container, what the environment's GIT_COMMIT says, or "".
+    What the environment's GIT_COMMIT says comes first: a container's copy may know no better.
     """
+    if "GIT_COMMIT" in os.environ:
+        return os.environ["GIT_COMMIT"]
     here = Path(__file__).parent
     describe = ["git", "describe", "--always", "--abbrev=12", "--dirty=+", "--match="]
     try:
         found = subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("GIT_COMMIT", "")
+        return ""
     return found.stdout.strip()
 
 

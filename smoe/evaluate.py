@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import joblib
@@ -18,6 +19,7 @@ from smoe.metrics import score
 from smoe.unet import SpeechEnhancer
 
 BATCH_SIZE = 8
+SCORED_AT_ONCE = 8  # by one process: so large that joblib hands it over in shared memory
 GPU_BATCH_S = 192.0  # of audio: a GPU would mostly wait with a few utterances at a time
 Row = dict[str, Any]
 Wave = NDArray[np.float32]
@@ -123,15 +125,18 @@ def unprocessed(test: TestSet) -> Enhanced:
 def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) -> list[Row]:
     """The half of `evaluate` that needs processors only: rows of the table `utterances`."""
     jobs = [
-        (row, name, estimate[: test.samples[row]].numpy())
+        (row, name, estimate)
         for name, (rows, estimates) in enhanced.estimates.items()
         for row, estimate in zip(rows.tolist(), estimates, strict=True)
     ]
+    parts = [jobs[first : first + SCORED_AT_ONCE] for first in range(0, len(jobs), SCORED_AT_ONCE)]
     scored: Any = joblib.Parallel(n_jobs=score_jobs)(
-        joblib.delayed(score)(
-            reference=test.mixture.clean[row, : test.samples[row]].numpy(), estimate=estimate
+        joblib.delayed(_score_all)(
+            test.mixture.clean[[row for row, _, _ in part]].numpy(),
+            torch.stack([estimate for _, _, estimate in part]).numpy(),
+            [test.samples[row] for row, _, _ in part],
         )
-        for row, _, estimate in jobs
+        for part in parts
     )
     return [
         {
@@ -142,7 +147,15 @@ def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) ->
             "counterfactual": name,
             **values,
         }
-        for (row, name, _), values in zip(jobs, scored, strict=True)
+        for (row, name, _), values in zip(jobs, chain.from_iterable(scored), strict=True)
+    ]
+
+
+def _score_all(clean: Wave, estimates: Wave, samples: list[int]) -> list[Row]:
+    """Scores of some utterances [R, N], each up to its own length."""
+    return [
+        score(reference=clean[i, :length], estimate=estimates[i, :length])
+        for i, length in enumerate(samples)
     ]
 
 

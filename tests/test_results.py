@@ -48,3 +48,12 @@ def test_quoted_forced_routing(routing, figure):
     total = value("pilot", FORCED, row, "learned")
     total += value("pilot", FORCED, row, f"{routing}_minus_learned")
     assert figure.format(total) in PROSE
+
+
+@pytest.mark.parametrize("study", ["quick", "core", "pilot"])
+def test_quoted_router_accuracy(study):
+    """Of the global routers that saw true labels."""
+    rows = pd.read_csv(RESULTS / study / "tables" / "table7a_router.csv")
+    rows = rows[rows["network"].str.contains("supervised.global", regex=False)]
+    percent = (100 * rows["accuracy"]).round().astype(int)
+    assert f"{percent.min()} to {percent.max()} %" in PROSE

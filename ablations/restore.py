@@ -1,0 +1,70 @@
+"""Takes the finished runs of a bundle for done, so that a study goes on where another left it.
+
+A bundle travels where run folders do not: into the repository, from a machine that was lent.
+"""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablations.plan import PlannedRun
+from smoe.checkpoint import write_atomic
+
+TABLES = ("utterances", "routing", "history")
+RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")
+
+
+def restore(runs: list[PlannedRun], bundle: Path) -> int:
+    """Makes the folders of runs that are not done here but in a bundle, all but their weights.
+
+    Args:
+        runs: A study's plan.
+        bundle: `results/<study>`; need not exist.
+
+    Returns:
+        How many runs were restored.
+    """
+    if not (bundle / "runs.parquet").is_file():
+        return 0
+    known = pd.read_parquet(bundle / "runs.parquet").set_index("run_id")
+    rows = {name: _by_run(bundle / f"{name}.parquet") for name in TABLES}
+    restored = 0
+    for run in runs:
+        run_id = run.folder.run_id
+        if run.folder.is_done() or run_id not in known.index:
+            continue
+        record: Any = known.loc[run_id]
+        if record["config_hash"] != run.config.identity():
+            continue
+        resolved = {"cell": run.cell, "seed": run.seed, **run.config.model_dump(mode="json")}
+        files = {
+            "config.json": json.dumps(resolved, indent=1).encode(),
+            "run.json": json.dumps({key: _plain(record[key]) for key in RECORD}, indent=1).encode(),
+            **{f"{name}.parquet": _parquet(rows[name].get(run_id)) for name in TABLES},
+        }
+        for name, content in files.items():
+            write_atomic(run.folder.file(name), content)
+        run.folder.mark_done(list(files))
+        restored += 1
+    return restored
+
+
+def _by_run(path: Path) -> dict[str, pd.DataFrame]:
+    parts = pd.read_parquet(path).groupby("run_id", sort=False)
+    return {str(run_id): part.drop(columns="run_id") for run_id, part in parts}
+
+
+def _parquet(rows: pd.DataFrame | None) -> bytes:
+    buffer = io.BytesIO()
+    (pd.DataFrame() if rows is None else rows).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table as JSON knows it."""
+    if pd.isna(value):
+        return None
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,37 @@
+"""A study goes on from a bundle that came from elsewhere."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from ablations.plan import plan
+from ablations.restore import restore
+from ablations.study import load_study
+from tests.ablations.conftest import assert_same_bundle, bundle, run_all
+
+
+def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
+    again = run_all("run", "--study", "smoke", "--results", tmp_path, "--from-bundle")
+    assert again.returncode == 0, again.stderr
+    runs = len(bundle(smoke)["runs"])
+    assert f"{runs} runs taken from the bundle" in again.stdout
+    assert "Nothing to train" in again.stdout
+    assert_same_bundle(tmp_path, smoke)
+
+
+def test_what_a_bundle_lacks_or_has_of_other_settings_is_not_taken(smoke: Path, tmp_path: Path):
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    path = tmp_path / "smoke" / "runs.parquet"
+    table = pd.read_parquet(path)
+    table.loc[0, "config_hash"] = "0" * 64
+    table.drop(index=1).to_parquet(path)
+    study = load_study("smoke")
+    runs = plan(study, tmp_path, table["data_hash"].iloc[0])
+    assert restore(runs, tmp_path / "smoke") == len(runs) - 2
+    left = {run.folder.run_id for run in runs if not run.folder.is_done()}
+    assert left == set(table["run_id"].iloc[:2])
+    assert restore(runs, tmp_path / "smoke") == 0
+    assert restore(runs, tmp_path / "nowhere") == 0
