@@ -1,4 +1,7 @@
-"""Timing of alternatives against each other, on machines that others use as well."""
+"""Timing of alternatives against each other, on machines that others use as well.
+
+Also what the networks among them are timed on: their sizes, signals and way of being trained.
+"""
 
 import os
 import platform
@@ -6,18 +9,49 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from smoe.config import SAMPLE_RATE, ModelConfig, RunConfig, TrainConfig
+from smoe.initialise import initialise
+from smoe.mixing import Mixture
+from smoe.reference import ReferenceEnhancer, translate
+from smoe.step import training_step
+from smoe.unet import SpeechEnhancer
 
 # One turn of an alternative; gets the number of the round, so that all see the same input.
 Side = Callable[[int], object]
 Times = dict[str, dict[str, list[float]]]
+Record = dict[str, Any]
+LEARNING_RATE = 1e-4
 
 _LAYOUT = {"cat", "clone", "contiguous", "copy_", "stack"}
 _PACKAGES = ("torch", "numpy", "scipy", "pesq", "pystoi")
+
+
+class Size(NamedTuple):
+    """Channels of the first level, signals per batch, seconds per signal."""
+
+    width: int
+    batch: int
+    length_s: float
+
+    @property
+    def samples(self) -> int:
+        """Of one signal."""
+        return round(self.length_s * SAMPLE_RATE)
+
+    def __str__(self) -> str:
+        return f"width {self.width}, batch {self.batch}, {self.length_s:g} s"
+
+
+def record_of(what: str, size: Size, times: Times, **extra: Any) -> Record:
+    """One measurement, as it is stored."""
+    return {"what": what, **size._asdict(), **extra, "times": times}
 
 
 def alternate(sides: dict[str, Side], rounds: int, device: str) -> Times:
@@ -46,6 +80,43 @@ def wait(device: str) -> None:
     """Until a GPU has done what it was told; a processor has."""
     if device.startswith("cuda"):
         torch.cuda.synchronize()
+
+
+def twins(size: Size, *, multi: bool = True) -> tuple[SpeechEnhancer, ReferenceEnhancer]:
+    """The full S-MoE, fast and literal, with the same weights."""
+    config = ModelConfig(init_channels=size.width, enable_multi_expert=multi)
+    fast, literal = SpeechEnhancer(config), ReferenceEnhancer(config)
+    initialise(fast, seed=0)
+    literal.load_state_dict(translate(fast.state_dict()))
+    return fast, literal
+
+
+def batches(size: Size, device: str) -> Callable[[int], Mixture]:
+    """Speech-like noise in noise; labels go through the classes from round to round."""
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = torch.randn(2, size.batch, size.samples, generator=generator)
+    rhythm = torch.sin(torch.arange(size.samples) * (2 * torch.pi * 3 / SAMPLE_RATE)).clamp_min(0)
+    clean, unknown = 0.1 * clean * rhythm, torch.full((size.batch,), torch.nan)
+    noisy = (clean + 0.03 * noise).to(device)
+    clean, labels = clean.to(device), torch.arange(size.batch)
+    rounds = [
+        Mixture(noisy, clean, (labels + i).to(device) % 3, unknown, unknown) for i in range(3)
+    ]
+    return lambda index: rounds[index % 3]
+
+
+def stepper(network: nn.Module, precision: Any, batch: Callable[[int], Mixture]) -> Side:
+    """A training step on the batch of the round: loss, gradients, clipping, AdamW."""
+    train = TrainConfig(precision=precision)
+    config = RunConfig(train=train, data_hash="")
+    optimiser = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, fused=True)
+    network.train()
+
+    def side(index: int) -> None:
+        mixture = batch(index)
+        training_step(network, optimiser, config, mixture, mixture.label)  # type: ignore[arg-type]
+
+    return side
 
 
 class _Traffic(TorchDispatchMode):

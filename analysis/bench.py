@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis import figures as style
 from analysis.load import BundleError
-from analysis.render import FORMATS, Column, Entry, Row, Table
+from analysis.render import FORMATS, MISSING, Column, Entry, Row, Table
 
 SCHEMA_VERSION = 1
 _SIDES = {
@@ -18,6 +18,9 @@ _SIDES = {
     "fast_float32": ("float32", style.BLUE, "s"),
     "fast_bfloat16": ("bfloat16", style.VERMILION, "D"),
     "single_float32": ("single-expert, float32", style.GREEN, "^"),
+    "captured": ("captured, bfloat16", style.VERMILION, "D"),
+    "arithmetic": ("floor of arithmetic", style.GREY, "v"),
+    "memory": ("floor of memory", style.SKY, "v"),
 }
 _AXES = {
     "width": "channels of the first level",
@@ -34,6 +37,19 @@ _COLUMNS = [
     Column("quartiles", "quartiles", numeric=False),
     Column("ratio of CPU time", "cpu_ratio"),
 ]
+_GPU_COLUMNS = [*_COLUMNS[:-1], Column("TFLOP/s", "tflops_per_s")]
+_SIZE = "width {width}, batch {batch}, {length_s:g} s"
+_CAPTION = """Measured on {cpu} with {threads} threads and torch {versions[torch]}, the sides in \
+turn in one process. Ratio: median over rounds of the ratio within a round; the literal network \
+computes in float32 throughout."""
+_GPU_CAPTION = """Measured on {gpu} with torch {versions[torch]}, the sides in turn in one \
+process; full S-MoE, both experts. Captured steps are enqueued in a row, then waited for; the \
+literal network computes in float32 (convolutions in TF32, PyTorch's default). Ratio: median over \
+rounds of that within a round; against a floor the share reached. TFLOP/s counts convolutions and \
+matrix products, unpadded, every expert on every sample; the floor of arithmetic is that work at a \
+large product's rate in bfloat16. Floor of memory: what complex convolutions read and write, \
+forward and backward, in bfloat16 at a copy's rate."""
+_TRIAL = ["Tiny sizes and few rounds: a trial of the benchmark, not a result."]
 Record = dict[str, Any]
 
 
@@ -60,10 +76,10 @@ def report_bench(folder: Path) -> list[Path]:
             path = source.with_suffix(f".{suffix}")
             path.write_text(form(table), encoding="utf-8", newline="\n")
             written.append(path)
-        path = source.with_suffix(".png")
+        draw = draw_gpu if "plan" in content else draw_sweeps
         with style.house_style():
-            style.save(draw_sweeps(content), path)
-        written.append(path)
+            style.save(draw(content), source.with_suffix(".png"))
+        written.append(source.with_suffix(".png"))
     return written
 
 
@@ -80,23 +96,16 @@ def _read(path: Path) -> Record:
 
 def speed_table(content: Record) -> Table:
     """Headline times of one machine: each side of a measurement against its baseline."""
-    rows = [row for record in content["measurements"] for row in _rows(record)]
-    machine = content["gpu"] or content["cpu"]
-    caption = (
-        f"Measured on {machine} with {content['threads']} threads and torch "
-        f"{content['versions']['torch']}, the sides in turn in one process. Ratio: median over "
-        "rounds of the ratio within a round; the literal network computes in float32 throughout."
-    )
-    notes = [note for record in content["measurements"] for note in _notes(record)]
-    notes += _floor_notes(content["measurements"])
-    if content["quick"]:
-        notes.append("Tiny sizes and few rounds: a trial of the benchmark, not a result.")
-    return Table("bench", "Speed", caption, _COLUMNS, rows, notes)
+    records, on_gpu = content["measurements"], "plan" in content
+    rows = [row for r in records for row in (_gpu_rows if on_gpu else _rows)(r)]
+    notes = [note for r in records for note in (_gpu_notes if on_gpu else _notes)(r)]
+    notes += ([] if on_gpu else _floor_notes(records)) + _TRIAL * content["quick"]
+    caption = (_GPU_CAPTION if on_gpu else _CAPTION).format(**content)
+    return Table("bench", "Speed", caption, _GPU_COLUMNS if on_gpu else _COLUMNS, rows, notes)
 
 
 def _rows(record: Record) -> list[Row]:
-    times, what = record["times"], record["what"]
-    size = f"width {record['width']}, batch {record['batch']}, {record['length_s']:g} s"
+    times, what, size = record["times"], record["what"], _SIZE.format(**record)
     if what == "step":
         group = f"Training step, {record['mode']}-expert; {size}"
         return [_row(times, s, "reference", group) for s in ("fast_float32", "fast_bfloat16")]
@@ -110,57 +119,63 @@ def _rows(record: Record) -> list[Row]:
     return []
 
 
-def _row(times: Record, side: str, baseline: str | None, group: str) -> Row:
-    wall = np.array(times[side]["wall_s"])
-    name = _SIDES[side][0] if side in _SIDES else side
-    if baseline is None:
-        missing = [Entry(np.nan), Entry(np.nan), "–", Entry(np.nan)]
-        return Row([name, "–", Entry(float(np.median(wall)) * 1e3, decimals=1), *missing], group)
-    against = np.array(times[baseline]["wall_s"])
-    ratios = against / wall
-    low, high = np.quantile(ratios, [0.25, 0.75])
-    cpu_ratios = np.array(times[baseline]["cpu_s"]) / np.array(times[side]["cpu_s"])
-    against_name = "multi-expert, float32" if side.startswith("single") else _SIDES[baseline][0]
-    return Row(
-        [
-            name,
-            against_name,
-            Entry(float(np.median(wall)) * 1e3, decimals=1),
-            Entry(float(np.median(against)) * 1e3, decimals=1),
-            Entry(float(np.median(ratios)), decimals=2),
-            f"{low:.2f} to {high:.2f}",
-            Entry(float(np.median(cpu_ratios)), decimals=2),
-        ],
-        group,
-    )
+def _row(
+    times: Record, side: str, baseline: str | None, group: str, rate: Entry | None = None
+) -> Row:
+    """One side against another; the last value is a rate, or else the ratio of CPU time."""
+    wall, quartiles = np.array(times[side]["wall_s"]), MISSING
+    names = [_SIDES.get(s, (s,))[0] if s else MISSING for s in (side, baseline)]
+    if side.startswith("single"):
+        names[1] = "multi-expert, float32"
+    against = ratios = cpu_ratios = np.array([np.nan])
+    if baseline is not None:
+        against = np.array(times[baseline]["wall_s"])
+        ratios = against / wall
+        quartiles = "{:.2f} to {:.2f}".format(*np.quantile(ratios, [0.25, 0.75]))
+    if baseline is not None and rate is None:
+        cpu_ratios = np.array(times[baseline]["cpu_s"]) / np.array(times[side]["cpu_s"])
+    medians = [Entry(float(np.median(x)) * 1e3, decimals=1) for x in (wall, against)]
+    ratio, cpu_ratio = (Entry(float(np.median(x)), decimals=2) for x in (ratios, cpu_ratios))
+    return Row([*names, *medians, ratio, quartiles, rate or cpu_ratio], group)
 
 
 def _notes(record: Record) -> list[str]:
-    notes = []
     if record["what"] == "inference":
         seconds = record["batch"] * record["length_s"]
         factors = [
             f"{label} {np.median(record['times'][side]['wall_s']) / seconds:.4f}"
             for side, (label, *_) in _SIDES.items()
+            if side in record["times"]
         ]
-        notes.append(
+        return [
             f"Real-time factor at batch {record['batch']} (seconds of computing per second of "
             f"audio): {', '.join(factors)}."
-        )
-    if record["what"] == "memory":
-        kept = {side: record[f"{side}_activation_bytes"] / 2**20 for side in ("fast", "reference")}
+        ]
+    if record["what"] != "memory":
+        return []
+    kept = {side: record[f"{side}_activation_bytes"] / 2**20 for side in ("fast", "reference")}
+    notes = [
+        f"Activations kept for the backward pass (float32): {kept['fast']:.0f} MiB, literal "
+        f"{kept['reference']:.0f} MiB."
+    ]
+    for precision in ("float32", "bfloat16"):
+        moved = record[f"fast_{precision}_traffic"]
+        share = moved["layout_bytes"] / moved["all_bytes"]
         notes.append(
-            f"Activations kept for the backward pass (float32): {kept['fast']:.0f} MiB, literal "
-            f"{kept['reference']:.0f} MiB."
+            f"Of the bytes that the operators of a {precision} step read and write, "
+            f"{share:.1%} are copies (cat, stack, clone, copy)."
         )
-        for precision in ("float32", "bfloat16"):
-            moved = record[f"fast_{precision}_traffic"]
-            share = moved["layout_bytes"] / moved["all_bytes"]
-            notes.append(
-                f"Of the bytes that the operators of a {precision} step read and write, "
-                f"{share:.1%} are copies (cat, stack, clone, copy)."
-            )
     return notes
+
+
+def _rates(record: Record) -> str:
+    rates, copy = record["matmul_flops_per_s"], _si(record["copy_bytes_per_s"])
+    product = ", ".join(f"{_si(rate)}FLOP/s in {name}" for name, rate in rates.items())
+    return f"Floors measured here: large matrix product {product}; copy {copy}B/s."
+
+
+def _shares(spent: dict[str, float]) -> str:
+    return ", ".join(f"{name} {s / sum(spent.values()):.0%}" for name, s in spent.items())
 
 
 def _floor_notes(measurements: list[Record]) -> list[str]:
@@ -169,20 +184,53 @@ def _floor_notes(measurements: list[Record]) -> list[str]:
     steps = [r for r in measurements if r["what"] == "step" and r["mode"] == "multi"]
     notes = []
     for record, measured in zip(found, steps, strict=False):
-        rates = record["matmul_flops_per_s"]
-        product = ", ".join(f"{_si(rate)}FLOP/s in {name}" for name, rate in rates.items())
-        copy = _si(record["copy_bytes_per_s"])
-        notes.append(f"Floors measured here: large matrix product {product}; copy {copy}B/s.")
-        for precision, rate in rates.items():
+        notes.append(_rates(record))
+        for precision, rate in record["matmul_flops_per_s"].items():
             work = record[f"fast_{precision}_flops"]
             reached = work / np.median(measured["times"][f"fast_{precision}"]["wall_s"])
-            spent = record[f"fast_{precision}_profile_s"]
-            shares = [f"{name} {s / sum(spent.values()):.0%}" for name, s in spent.items()]
             notes.append(
                 f"A multi-expert training step in {precision} computes {_si(work)}FLOP at "
                 f"{_si(reached)}FLOP/s, {reached / rate:.0%} of the product's rate. Where its time "
-                f"goes: {', '.join(shares)}."
+                f"goes: {_shares(record[f'fast_{precision}_profile_s'])}."
             )
+    return notes
+
+
+def _with_floors(record: Record) -> Record:
+    floors = {side: {"wall_s": [s]} for side, s in record.get("floors_s", {}).items()}
+    return record["times"] | floors
+
+
+def _gpu_rows(record: Record) -> list[Row]:
+    times, size = _with_floors(record), _SIZE.format(**record)
+
+    def row(side: str, baseline: str | None, group: str) -> Row:
+        rate = record.get("flops", np.nan) / np.median(times[side]["wall_s"]) / 1e12
+        return _row(times, side, baseline, f"{group}; {size}", Entry(float(rate), decimals=1))
+
+    if record["what"] == "step" and "captured" in times:
+        baselines = [side for side in times if side != "captured"] or [None]
+        return [row("captured", baseline, "Training step") for baseline in baselines]
+    if record["what"] == "together":
+        group = "Networks trained at once, time per network and step"
+        return [row(n, "1" if n != "1" else None, group) for n in record["times"]]
+    return []
+
+
+def _gpu_notes(record: Record) -> list[str]:
+    size = _SIZE.format(**record)
+    notes = [_rates(record)] if "copy_bytes_per_s" in record else []
+    if record["what"] == "together" and (prepared := record.get("prepare_s")):
+        further = ", ".join(f"{seconds:.2f}" for seconds in prepared[1:]) or "none"
+        notes.append(
+            f"Seconds from nothing to the first played step ({size}): {prepared[0]:.1f} for the "
+            f"first network, with all that had to be compiled; for further ones {further}."
+        )
+    if spent := record.get("profile_s"):
+        title = f"Where a step's {sum(spent.values()) * 1e3:.1f} ms of kernels go"
+        notes.append(f"{title} ({size}): {_shares(spent)}.")
+    for part, reason in record.get("errors", {}).items():
+        notes.append(f"Failed ({record['what']}; {size}), {part}: {reason}")
     return notes
 
 
@@ -190,6 +238,25 @@ def _si(value: float) -> str:
     """Three digits and the prefix of a unit: 5.29e10 becomes "52.9 G"."""
     power = min(4, int(np.log10(value) // 3))
     return f"{value / 1000**power:.3g} {' kMGT'[power]}".replace("  ", " ")
+
+
+def draw_gpu(content: Record) -> Figure:
+    """Time of a training step against width, and against how many networks are trained at once."""
+    left, right = (figure := style.new_figure(style.DOUBLE_COLUMN_IN, 2.4)).subplots(1, 2)
+    steps = [r for r in content["measurements"] if r["what"] == "step"]
+    together = [
+        r | {"cells": int(number), "times": _with_floors(r) | {"captured": side}}
+        for r in content["measurements"] if r["what"] == "together"
+        for number, side in r["times"].items()
+    ]  # fmt: skip
+    _draw_sweep(left, [r | {"times": _with_floors(r)} for r in steps], "width")
+    _draw_sweep(right, together, "cells")
+    left.set(xlabel=_AXES["width"], ylabel="training step (s)")
+    right.set(xlabel="networks at once", ylabel="step of each (ms)")
+    right.set(yscale="linear", ylim=(0, None))
+    right.yaxis.set_major_formatter(lambda seconds, _: f"{seconds * 1e3:g}")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
 
 
 def draw_sweeps(content: Record) -> Figure:
@@ -211,16 +278,17 @@ def draw_sweeps(content: Record) -> Figure:
 def _draw_sweep(axes: Axes, records: list[Record], axis: str) -> None:
     """One quantity along one axis: medians with their range; the other axes at their base size."""
     others = [a for a in _AXES if a != axis]
-    base = [_most_common([r[a] for r in records]) for a in others]
+    base = [max(v, key=v.count, default=None) for v in ([r[a] for r in records] for a in others)]
     line = sorted((r for r in records if [r[a] for a in others] == base), key=lambda r: r[axis])
     for side, (label, colour, marker) in _SIDES.items():
-        walls = [np.array(r["times"][side]["wall_s"]) for r in line if side in r["times"]]
-        if not walls:
+        drawn = [r for r in line if side in r["times"]]
+        if not drawn:
             continue
+        walls = [np.array(r["times"][side]["wall_s"]) for r in drawn]
         middle = np.array([np.median(w) for w in walls])
         low, high = np.array([w.min() for w in walls]), np.array([w.max() for w in walls])
         axes.errorbar(
-            [r[axis] for r in line], middle, [middle - low, high - middle], label=label,
+            [r[axis] for r in drawn], middle, [middle - low, high - middle], label=label,
             color=colour, marker=marker, markersize=3.5, capsize=1.5,
         )  # fmt: skip
     values = [r[axis] for r in line]
@@ -229,7 +297,3 @@ def _draw_sweep(axes: Axes, records: list[Record], axis: str) -> None:
     axes.set_xticks(values, [f"{v:g}" for v in values])
     axes.minorticks_off()
     style.light_grid(axes, "y")
-
-
-def _most_common(values: list[float]) -> float:
-    return max(set(values), key=values.count)

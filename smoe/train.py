@@ -169,13 +169,11 @@ class _Training:
 
     def __init__(self, run: Run, device: str, checkpoint_interval_s: float):
         self.run, self.interval_s = run, checkpoint_interval_s
-        self.enhancer, self.optimiser = _untrained(run.config, run.seed, device)
+        self.enhancer, self.optimiser = untrained(run.config, run.seed, device)
         self.owner = owner_of(run.config, run.seed)
         self.progress = _restored(run.checkpoint, self.owner, self.enhancer, self.optimiser, device)
         self.captured: CapturedStep | None = None
         if device.startswith("cuda"):
-            for group in self.optimiser.param_groups:
-                group["lr"] = torch.tensor(0.0, device=device)
             self.captured = CapturedStep(self.enhancer, self.optimiser, run.config)
         self.window: list[Tensor] = []
         self.spent_before_s = self.progress.spent_s
@@ -241,23 +239,29 @@ def owner_of(config: RunConfig, seed: int) -> str:
     return f"{config.identity()} {seed}"
 
 
-def _untrained(
+def untrained(
     config: RunConfig, seed: int, device: str
 ) -> tuple[SpeechEnhancer, torch.optim.Optimizer]:
-    """The network with its initial values, on its device, and its optimiser."""
+    """The network with its initial values, on its device, and its optimiser.
+
+    From here on torch computes deterministically. On a GPU everything that changes from step to
+    step is held there, so that a step can be recorded.
+    """
     assert config.model is not None, "the unprocessed input is not trained"
-    torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
+    on_gpu = device.startswith("cuda")
+    torch.use_deterministic_algorithms(mode=True, warn_only=on_gpu)
     # A debugging aid of that mode writes all new memory once more, 5 % of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
     enhancer = SpeechEnhancer(config.model)
     initialise(enhancer, seed)
     enhancer.to(device).train()
+    rate = config.train.learning_rate
     optimiser = torch.optim.AdamW(
         enhancer.parameters(),
-        lr=config.train.learning_rate,
+        lr=torch.tensor(rate, device=device) if on_gpu else rate,
         weight_decay=config.train.weight_decay,
         fused=True,
-        capturable=device.startswith("cuda"),
+        capturable=on_gpu,
     )
     return enhancer, optimiser
 
@@ -282,5 +286,7 @@ def _restored(
     if state is None:
         return _Progress()
     enhancer.load_state_dict(state["enhancer"])
+    of_this_device = {name: optimiser.param_groups[0][name] for name in ("lr", "capturable")}
     optimiser.load_state_dict(state["optimiser"])
+    optimiser.param_groups[0].update(of_this_device)
     return _Progress(**state["progress"])
