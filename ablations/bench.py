@@ -33,7 +33,7 @@ from smoe.checkpoint import write_atomic
 from smoe.config import LossConfig
 from smoe.errors import UserError
 from smoe.losses import enhancement_loss
-from smoe.memory import saved_bytes
+from smoe.memory import keep_freed_memory, saved_bytes
 from smoe.metrics import score
 
 SCHEMA_VERSION = 1
@@ -126,9 +126,8 @@ def _measurements(plan: Plan, quick: bool) -> Iterator[tuple[str, Callable[[], R
     for multi in (True, False):
         mode = "multi" if multi else "single"
         yield f"training step, {mode}", lambda m=multi: _step(size, m, rounds)
-    for batch in (1, size.batch):
-        one = size._replace(batch=batch)
-        yield f"inference, batch {batch}", lambda s=one: _inference(s, rounds)
+    for one in (size._replace(batch=1), size, size._replace(width=2 * size.width)):
+        yield f"inference: {one}", lambda s=one: _inference(s, rounds)
     yield "loss", lambda: _loss(size, rounds)
     yield "metrics", lambda: _metrics(size, rounds)
     yield "memory and copies", lambda: _memory(size)
@@ -161,6 +160,8 @@ def _inference(size: Size, rounds: int, what: str = "inference") -> Record:
     multi, literal = twins(size)
     single, _ = twins(size, multi=False)
     batch = batches(size, "cpu")
+
+    keep_freed_memory()  # as `enhance` and `evaluate` do
 
     def run(network: nn.Module, precision: str, chosen: bool = False) -> Side:
         network.eval()

@@ -148,8 +148,8 @@ def _notes(record: Record) -> list[str]:
             if side in record["times"]
         ]
         return [
-            f"Real-time factor at batch {record['batch']} (seconds of computing per second of "
-            f"audio): {', '.join(factors)}."
+            f"Real-time factor, width {record['width']}, batch {record['batch']} "
+            f"(seconds of computing per second of audio): {', '.join(factors)}."
         ]
     if record["what"] != "memory":
         return []

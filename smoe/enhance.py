@@ -10,6 +10,7 @@ from smoe.checkpoint import load_checkpoint
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.corpora.audio import RefusedFileError, read
 from smoe.errors import UserError
+from smoe.memory import keep_freed_memory
 from smoe.unet import SpeechEnhancer
 
 CHUNK_S = 20.0
@@ -55,6 +56,7 @@ def enhance(enhancer: SpeechEnhancer, noisy: Tensor) -> Tensor:
     Long recordings are cut into chunks of 20 s that overlap by 1 s and are cross-faded, so that
     memory stays bounded; each chunk is routed on its own.
     """
+    keep_freed_memory()
     chunk, overlap = int(CHUNK_S * SAMPLE_RATE), int(OVERLAP_S * SAMPLE_RATE)
     hop = chunk - overlap
     total = len(noisy)

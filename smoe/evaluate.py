@@ -15,6 +15,7 @@ from smoe.architecture import EXPERT_KINDS
 from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.test_set import TestSet
 from smoe.counterfactuals import Counterfactual, applicable, intervention
+from smoe.memory import keep_freed_memory
 from smoe.metrics import score
 from smoe.unet import SpeechEnhancer
 
@@ -98,6 +99,7 @@ def enhance_test_set(
     enhancer: SpeechEnhancer, test: TestSet, config: TestSetConfig, *, device: str = "cpu"
 ) -> Enhanced:
     """The half of `evaluate` that needs the network and its device, and few processors."""
+    keep_freed_memory()
     enhancer.eval().to(device)
     everything = torch.arange(len(test.utterance))
     some = torch.tensor(_first_of_each(test.condition, config.counterfactual_per_condition))
