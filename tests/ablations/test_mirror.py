@@ -19,6 +19,7 @@ from tests.ablations.mlflow_server import MlflowServer
 pytestmark = pytest.mark.slow
 STUDY = ("run", "--study", "smoke", "--jobs", "2", "--results")
 STEPS = list(range(1, 21))
+RUNS = 5
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def tracked(uri: str) -> dict[str, Run]:
 
 def assert_complete(uri: str) -> None:
     client, runs = MlflowClient(uri), tracked(uri)
-    assert len(runs) == 5
+    assert len(runs) == RUNS
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     for cell, run in runs.items():
         assert "pesq_wb" in run.data.metrics
@@ -80,11 +81,12 @@ def done(results: Path) -> int:
 def test_a_server_that_goes_away_during_a_study_has_everything_in_the_end(
     results: Path, server: MlflowServer
 ):
-    study = start(results, "--tracking-uri", server.uri)
+    study = start(results, "--jobs", "1", "--tracking-uri", server.uri)
     wait_until(lambda: tracked(server.uri), 90)
     server.stop()
     before = done(results)
-    wait_until(lambda: done(results) > before, 120)
+    # On a fast machine all runs may be done before the server has noted the first one.
+    wait_until(lambda: done(results) > before or before == RUNS, 120)
     server.start()
     screen = study.communicate(timeout=300)[0]
     assert study.returncode == 0, screen
