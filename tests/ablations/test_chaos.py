@@ -93,7 +93,7 @@ def test_twenty_kills_change_nothing(runners: int, smoke: Path, tmp_path: Path):
         if fired.all_done():
             break
         # Some kills fall into starting up, some into training, some into scoring.
-        time.sleep(rng.uniform(1.0, 7.0))
+        time.sleep(rng.uniform(0.5, 4.0))
         fired.kill_one(rng)
         wait_for(lambda: any(p.poll() is not None for p in fired.main), 0.5)
         fired.revive()
