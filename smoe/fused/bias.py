@@ -7,23 +7,17 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from smoe.fused.tiles import grid_of, jit, load, map_like, pixels_of, store
-
-
-@jit
-def _add_bias(
-    x, bias, y, pixels, lanes, stride, each,
-    CRELU: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    b = tl.load(bias + lane).to(tl.float32)[None, :]
-    for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
-        value = load(x, p, lane, stride, inside) + b
-        if CRELU:
-            value = tl.maximum(value, 0.0)
-        store(y, value, p, lane, lanes, inside)
+from smoe.fused.tiles import (
+    affine_crelu,
+    grid_of,
+    jit,
+    lanes_here,
+    load,
+    map_like,
+    pixels_here,
+    pixels_of,
+    store,
+)
 
 
 @jit
@@ -31,11 +25,10 @@ def _add_bias_backward(
     y, dy, dx, partial, pixels, lanes, dy_stride, each,
     CRELU: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     total = tl.zeros([TILE, BLOCK], tl.float32)
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
+        p, inside = pixels_here(offset, each, pixels, TILE)
         g = load(dy, p, lane, dy_stride, inside)
         if CRELU:
             g = tl.where(load(y, p, lane, lanes, inside) > 0, g, 0.0)
@@ -49,11 +42,10 @@ def _add_gated(
     x, refined, bias, gate, y, pixels, lanes, stride, refined_stride, each, per_sample,
     TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     b = tl.load(bias + lane).to(tl.float32)[None, :]
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
+        p, inside = pixels_here(offset, each, pixels, TILE)
         g = tl.load(gate + p // per_sample, mask=inside, other=0.0)[:, None]
         value = load(x, p, lane, stride, inside)
         value += g * (load(refined, p, lane, refined_stride, inside) + b)
@@ -65,11 +57,10 @@ def _add_gated_backward(
     dy, gate, drefined, partial, pixels, lanes, dy_stride, each, per_sample,
     TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     total = tl.zeros([TILE, BLOCK], tl.float32)
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
+        p, inside = pixels_here(offset, each, pixels, TILE)
         weight = tl.load(gate + p // per_sample, mask=inside, other=0.0)[:, None]
         g = weight * load(dy, p, lane, dy_stride, inside)
         store(drefined, g, p, lane, lanes, inside)
@@ -82,9 +73,9 @@ class _AddBias(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, bias: Tensor, crelu: bool):
         pixels, y = pixels_of(x), map_like(x)
         grid = grid_of(pixels)
-        _add_bias[grid.shape](
-            pixels, bias, y, grid.pixels, grid.lanes, pixels.stride(0), grid.each,
-            CRELU=crelu, TILE=grid.tile, BLOCK=grid.block,
+        affine_crelu[grid.shape](
+            pixels, y, bias, bias, grid.pixels, grid.lanes, pixels.stride(0), grid.each,
+            SCALED=False, CRELU=crelu, TILE=grid.tile, BLOCK=grid.block,
         )  # fmt: skip
         ctx.crelu = crelu
         ctx.save_for_backward(y if crelu else y.new_empty(0))

@@ -7,23 +7,41 @@ import triton.language as tl
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from smoe.fused.tiles import grid_of, jit, load, map_like, pixels_of, store, store_sums, sums
+from smoe.fused.tiles import (
+    affine_crelu,
+    grid_of,
+    jit,
+    lanes_here,
+    load,
+    map_like,
+    pixels_here,
+    pixels_of,
+    store,
+    store_sums,
+    sums,
+)
 
 
 @jit
 def _moments(x, partial, pixels, lanes, stride, each, TILE: tl.constexpr, BLOCK: tl.constexpr):
     """Sums of values and of squares, both after subtracting the first pixel against rounding."""
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     origin = tl.load(x + lane).to(tl.float32)[None, :]
     total = tl.zeros([TILE, BLOCK], tl.float32)
     squares = tl.zeros([TILE, BLOCK], tl.float32)
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
+        p, inside = pixels_here(offset, each, pixels, TILE)
         value = tl.where(inside[:, None], load(x, p, lane, stride, inside) - origin, 0.0)
         total += value
         squares += value * value
     store_sums(partial, total, squares, lane, lanes)
+
+
+@jit
+def _channel_of(lane, lanes, channels):
+    """Place of each lane among the parameters, and whether it has one."""
+    half = lanes // 2
+    return lane // half * channels + lane % half, lane % half < channels
 
 
 @jit
@@ -38,9 +56,7 @@ def _normalisation(
     mean = tl.load(x + lane).to(tl.float32) + offset
     variance = tl.maximum(second / pixels - offset * offset, 0.0)
     inverse = 1 / tl.sqrt(variance + eps)
-    half = lanes // 2
-    real = lane % half < channels
-    channel = lane // half * channels + lane % half
+    channel, real = _channel_of(lane, lanes, channels)
     scale = tl.load(weight + channel, mask=real, other=0.0) * inverse
     shift = tl.load(bias + channel, mask=real, other=0.0) - mean * scale
     tl.store(factors + lane, mean)
@@ -55,22 +71,13 @@ def _normalisation(
 
 
 @jit
-def _affine_crelu(
-    x, y, scale, shift, pixels, lanes, stride, each,
-    SCALED: tl.constexpr, CRELU: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
-):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
-    b = tl.load(shift + lane).to(tl.float32)[None, :]
-    for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
-        value = load(x, p, lane, stride, inside)
-        if SCALED:
-            value = value * tl.load(scale + lane)[None, :]
-        value += b
-        if CRELU:
-            value = tl.maximum(value, 0.0)
-        store(y, value, p, lane, lanes, inside)
+def _behind_crelu(x, dy, factors, p, lane, lanes, stride, dy_stride, inside):
+    """Values before the normalisation, and gradients where the CReLU let them pass."""
+    scale = tl.load(factors + 2 * lanes + lane)[None, :]
+    shift = tl.load(factors + 3 * lanes + lane)[None, :]
+    value = load(x, p, lane, stride, inside)
+    g = load(dy, p, lane, dy_stride, inside)
+    return value, tl.where(value * scale + shift > 0, g, 0.0)
 
 
 @jit
@@ -79,19 +86,14 @@ def _normalisation_gradients(
     TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Sums of the gradient behind the CReLU, alone and times the normalised value."""
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     mean = tl.load(factors + lane)[None, :]
     inverse = tl.load(factors + lanes + lane)[None, :]
-    scale = tl.load(factors + 2 * lanes + lane)[None, :]
-    shift = tl.load(factors + 3 * lanes + lane)[None, :]
     first = tl.zeros([TILE, BLOCK], tl.float32)
     second = tl.zeros([TILE, BLOCK], tl.float32)
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
-        value = load(x, p, lane, stride, inside)
-        g = load(dy, p, lane, dy_stride, inside)
-        g = tl.where(value * scale + shift > 0, g, 0.0)
+        p, inside = pixels_here(offset, each, pixels, TILE)
+        value, g = _behind_crelu(x, dy, factors, p, lane, lanes, stride, dy_stride, inside)
         first += g
         second += g * (value - mean) * inverse
     store_sums(partial, first, second, lane, lanes)
@@ -105,9 +107,7 @@ def _normalisation_slopes(
     """Slopes [2, lanes] such that dx = scale * g + slopes[0] * x + slopes[1]."""
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     first, second = sums(partial, count, lane, lanes, ROWS)
-    half = lanes // 2
-    real = lane % half < channels
-    channel = lane // half * channels + lane % half
+    channel, real = _channel_of(lane, lanes, channels)
     tl.store(dbias + channel, first, mask=real)
     tl.store(dweight + channel, second, mask=real)
     mean = tl.load(factors + lane)
@@ -122,17 +122,13 @@ def _normalisation_backward(
     x, dy, dx, factors, slopes, pixels, lanes, stride, dy_stride, each,
     TILE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    lane = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+    lane = lanes_here(BLOCK)
     scale = tl.load(factors + 2 * lanes + lane)[None, :]
-    shift = tl.load(factors + 3 * lanes + lane)[None, :]
     slope = tl.load(slopes + lane)[None, :]
     constant = tl.load(slopes + lanes + lane)[None, :]
     for offset in range(0, each, TILE):
-        p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
-        inside = p < pixels
-        value = load(x, p, lane, stride, inside)
-        g = load(dy, p, lane, dy_stride, inside)
-        g = tl.where(value * scale + shift > 0, g, 0.0)
+        p, inside = pixels_here(offset, each, pixels, TILE)
+        value, g = _behind_crelu(x, dy, factors, p, lane, lanes, stride, dy_stride, inside)
         store(dx, scale * g + slope * value + constant, p, lane, lanes, inside)
 
 
@@ -152,7 +148,7 @@ class _NormCReLU(torch.autograd.Function):
             pixels, partial, grid.count, grid.pixels, lanes, channels, momentum, eps,
             weight, bias, *running, factors, BLOCK=grid.block, ROWS=128,
         )  # fmt: skip
-        _affine_crelu[grid.shape](
+        affine_crelu[grid.shape](
             pixels, y, factors[2], factors[3], *size, SCALED=True, CRELU=True, **tiles
         )
         ctx.save_for_backward(x, factors)

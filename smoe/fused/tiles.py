@@ -56,6 +56,38 @@ def map_like(x: Tensor) -> Tensor:
 
 
 @jit
+def lanes_here(BLOCK: tl.constexpr):
+    """The lanes of this program."""
+    return tl.program_id(1) * BLOCK + tl.arange(0, BLOCK)
+
+
+@jit
+def pixels_here(offset, each, pixels, TILE: tl.constexpr):
+    """The next tile of this program's range of pixels, and which of them exist."""
+    p = tl.program_id(0) * each + offset + tl.arange(0, TILE)
+    return p, p < pixels
+
+
+@jit
+def affine_crelu(
+    x, y, scale, shift, pixels, lanes, stride, each,
+    SCALED: tl.constexpr, CRELU: tl.constexpr, TILE: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Writes x + shift, or scale * x + shift, of each lane; negative values as zeros if asked."""
+    lane = lanes_here(BLOCK)
+    b = tl.load(shift + lane).to(tl.float32)[None, :]
+    for offset in range(0, each, TILE):
+        p, inside = pixels_here(offset, each, pixels, TILE)
+        value = load(x, p, lane, stride, inside)
+        if SCALED:
+            value = value * tl.load(scale + lane)[None, :]
+        value += b
+        if CRELU:
+            value = tl.maximum(value, 0.0)
+        store(y, value, p, lane, lanes, inside)
+
+
+@jit
 def load(x, p, lane, stride, inside):
     """Values [pixels, lanes] in float32; zeros outside."""
     at = p.to(tl.int64)[:, None] * stride + lane[None, :]
