@@ -11,9 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Real channels up to which, and pixels from which on, libraries' convolutions waste a GPU's time.
-NARROW, MANY_PIXELS = 32, 100_000
-
 
 def on_gpu(x: Tensor) -> bool:
     """Whether a map is held in whole lanes and computed on by the kernels of `smoe.fused`."""
@@ -38,6 +35,16 @@ def in_lanes(values: Tensor, lanes: int) -> Tensor:
     return F.pad(values.unflatten(0, (2, -1)), (0, missing)).flatten() if missing else values
 
 
+def twice(x: Tensor) -> tuple[Tensor, Tensor]:
+    """A map for two uses; on a GPU their gradients are added up in one pass."""
+    if not on_gpu(x):
+        return x, x
+    from smoe import fused
+
+    first, second = fused.fork(x, 2)
+    return first, second
+
+
 def stack(z: Tensor) -> Tensor:
     """Complex [B, C, F, T] to stacked real [B, 2C, F, T], channels last in memory.
 
@@ -48,10 +55,10 @@ def stack(z: Tensor) -> Tensor:
     return parts.contiguous(memory_format=torch.channels_last)
 
 
-def unstack(x: Tensor, channels: int | None = None) -> Tensor:
-    """Stacked real [B, 2C, F, T] to complex, in float32 or float64; the first channels or all."""
+def unstack(x: Tensor) -> Tensor:
+    """Stacked real [B, 2C, F, T] to complex, in float32 or float64."""
     x = x if x.dtype == torch.float64 else x.float()
-    parts = x.unflatten(1, (2, -1))[:, :, :channels].permute(0, 2, 3, 4, 1)  # [B, C, F, T, 2]
+    parts = x.unflatten(1, (2, -1)).permute(0, 2, 3, 4, 1)  # [B, C, F, T, 2]
     return torch.view_as_complex(parts.contiguous())
 
 
@@ -76,16 +83,6 @@ def stacked_kernel(
     u, v = weight
     v = -v if transposed else v
     return torch.cat([torch.cat([u, -v], 1), torch.cat([v, u], 1)], 0)
-
-
-def convolve(x: Tensor, kernel: Tensor, stride: int, padding: tuple[int, int]) -> Tensor:
-    """Real convolution of a stacked map with a stacked kernel, by whatever is fastest there."""
-    narrow = max(kernel.shape[:2]) <= NARROW and x.numel() // x.shape[1] >= MANY_PIXELS
-    if not (narrow and on_gpu(x) and stride == 1 and kernel.dtype == torch.bfloat16):
-        return F.conv2d(x, kernel, None, stride, padding)
-    from smoe.narrow_conv import narrow_conv2d
-
-    return narrow_conv2d(x.to(kernel.dtype), kernel, padding)
 
 
 class ComplexConv2d(nn.Module):
@@ -117,19 +114,25 @@ class ComplexConv2d(nn.Module):
         self.weight = nn.Parameter(torch.zeros(2, out_channels, in_channels, *kernel_size))
         self.bias = nn.Parameter(torch.zeros(2 * out_channels)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Stacked [B, 2 in, F, T] to stacked [B, 2 out, F', T']."""
-        if self.bias is not None and on_gpu(x):
-            from smoe import fused
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """Stacked [B, 2 in, F, T] to stacked [B, 2 out, F', T'].
 
-            y = self.unbiased(x)
-            return fused.add_bias(y, in_lanes(self.bias, y.shape[1] // 2), crelu=self.crelu)
+        What becomes of samples whose `gate` [B] is zero does not matter: a GPU leaves them out.
+        """
+        if on_gpu(x):
+            return self.by_kernels(x, gate)
         y = F.conv2d(x, self.kernel(x), self.bias, self.stride, self.padding)
         return F.relu(y, inplace=True) if self.crelu else y
 
-    def unbiased(self, x: Tensor) -> Tensor:
-        """The convolution alone."""
-        return convolve(x, self.kernel(x), self.stride, self.padding)
+    def by_kernels(self, x: Tensor, gate: Tensor | None = None, *, biased: bool = True) -> Tensor:
+        """The same in lanes; without the bias, if it is added later and together with others."""
+        from smoe import fused
+
+        kernel, bias = self.kernel(x), self.bias if biased else None
+        bias = None if bias is None else in_lanes(bias, len(kernel) // 2)
+        return fused.convolve(
+            x, kernel, self.stride, self.padding, bias, crelu=self.crelu, gate=gate
+        )
 
     def kernel(self, x: Tensor) -> Tensor:
         """The real kernel [2 out, 2 in, kF, kT] for the map `x`."""
@@ -152,6 +155,10 @@ class ComplexUpsample2d(nn.Module):
         """Stacked [B, 2 in, F, T] to stacked [B, 2 out, *size]; size is 2F or 2F+1, 2T or 2T+1."""
         columns = lanes(self.weight.shape[2], x)
         kernel = stacked_kernel(self.weight, x, x.shape[1] // 2, columns, transposed=True)
+        if on_gpu(x):
+            from smoe import fused
+
+            return fused.upsample(x, kernel, size)
         missing = (size[0] - 2 * x.shape[-2], size[1] - 2 * x.shape[-1])
         return F.conv_transpose2d(x, kernel, None, stride=2, output_padding=missing)
 

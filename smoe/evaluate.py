@@ -155,10 +155,16 @@ def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) ->
 
 def _score_all(clean: Wave, estimates: Wave, samples: list[int]) -> list[Row]:
     """Scores of some utterances [R, N], each up to its own length."""
-    return [
-        score(reference=clean[i, :length], estimate=estimates[i, :length])
-        for i, length in enumerate(samples)
-    ]
+    # PESQ's filters run out into denormal numbers, which cost some processors a multiple of the
+    # time; as zeros they give the same scores.
+    torch.set_flush_denormal(True)
+    try:
+        return [
+            score(reference=clean[i, :length], estimate=estimates[i, :length])
+            for i, length in enumerate(samples)
+        ]
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _enhance(

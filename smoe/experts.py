@@ -32,6 +32,19 @@ class DistortionSpecificExpert(nn.Sequential):
         # Initial values go by names; these count as if the activations were layers of their own.
         super().__init__(OrderedDict((str(2 * i), layer) for i, layer in enumerate(layers)))
 
+    def unfinished(self, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
+        """Output in lanes on a GPU but for its bias, and that bias.
+
+        Samples with a gate [B] of zero are left out; one that learns asks for all of them.
+        """
+        idle = None if gate.requires_grad else gate
+        *hidden, closing = self
+        for layer in hidden:
+            x = layer(x, idle)
+        assert isinstance(closing, ComplexConv2d) and closing.bias is not None
+        y = closing.by_kernels(x, idle, biased=False)
+        return y, in_lanes(closing.bias, y.shape[1] // 2)
+
 
 class SMoELayer(nn.Module):
     """x + sum over experts of gate times expert(x).
@@ -79,15 +92,11 @@ class SMoELayer(nn.Module):
         """Every expert on every sample: which ones work may not steer a captured step."""
         from smoe import fused
 
-        mixed = x
-        for gate, expert in zip(gates.float().unbind(dim=1), self.experts, strict=True):
+        mixed, *inputs = fused.fork(x, 1 + len(self.experts))
+        for gate, expert, own in zip(
+            gates.float().unbind(dim=1), self.experts, inputs, strict=True
+        ):
             assert isinstance(expert, DistortionSpecificExpert)
-            *hidden, closing = expert
-            assert isinstance(closing, ComplexConv2d) and closing.bias is not None
-            refined = x
-            for layer in hidden:
-                refined = layer(refined)
-            refined = closing.unbiased(refined)
-            bias = in_lanes(closing.bias, refined.shape[1] // 2)
+            refined, bias = expert.unfinished(own, gate.contiguous())
             mixed = fused.add_gated(mixed, refined, bias, gate.contiguous())
         return mixed

@@ -11,9 +11,9 @@ from smoe.complex_nn import (
     ComplexConv2d,
     ComplexUpsample2d,
     NormCReLU,
-    convolve,
     on_gpu,
     stack,
+    twice,
     unstack,
 )
 from smoe.config import ModelConfig
@@ -37,8 +37,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Stacked [B, 2 in, F, T] to skip [B, 2 out, F, T] and [B, 2 out, F//2, T//2]."""
-        skip = self.norm(self.conv(x))
-        return skip, self.down_norm(self.down(skip))
+        skip, below = twice(self.norm(self.conv(x)))
+        return skip, self.down_norm(self.down(below))
 
 
 class DecoderBlock(nn.Module):
@@ -63,8 +63,10 @@ class DecoderBlock(nn.Module):
         """Stacked [B, 2 in, F, T] and skip [B, 2 skip, F', T'] to [B, 2 out, F', T']."""
         up = self.up_norm(self.up(x, (skip.shape[-2], skip.shape[-1])))
         if on_gpu(x):
+            from smoe import fused
+
             kernel = torch.cat([self.conv.kernel(up), self.skip_conv.kernel(skip)], dim=1)
-            joined = convolve(torch.cat([up, skip], dim=1), kernel, 1, (1, 1))
+            joined = fused.convolve(fused.join(up, skip), kernel, 1, (1, 1))
         else:
             joined = self.conv(up).add_(self.skip_conv(skip))
         return self.norm(joined)
@@ -148,7 +150,7 @@ class SMoEEnhancedUNet(nn.Module):
         current = refine("bottleneck", self.bottleneck(current))
         for level, decoder in enumerate(self.decoder):
             current = refine(f"decoder.{level}", decoder(current, skips.pop()))
-        mask = self._bounded(unstack(self.output_conv(current), 1))
+        mask = self._bounded(self._mask(current))
         return {
             "enhanced_spec": mask * x,
             "mask": mask,
@@ -171,6 +173,15 @@ class SMoEEnhancedUNet(nn.Module):
             return decisions["global"]["expert_weights"]
         decisions[position] = self.layer_routers[position](features, labels)
         return decisions[position]["expert_weights"]
+
+    def _mask(self, x: Tensor) -> Tensor:
+        """The output convolution, as a complex map."""
+        if not on_gpu(x):
+            return unstack(self.output_conv(x))
+        from smoe import fused
+
+        assert self.output_conv.bias is not None
+        return fused.to_mask(self.output_conv.by_kernels(x, biased=False), self.output_conv.bias)
 
     def _bounded(self, mask: Tensor) -> Tensor:
         """The mask itself, or with its magnitude squashed below 1 (DCUNet, Choi et al. 2019)."""

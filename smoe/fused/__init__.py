@@ -1,12 +1,30 @@
-"""What stands between the convolutions on a GPU, in as few passes over memory as it takes.
+"""What a GPU computes in training, in as few passes over memory as it takes.
 
 On a GPU a convolution's arithmetic is cheap beside reading and writing its maps again and again.
-These Triton kernels replace the chains of small operators in training; `complex_nn` and `experts`
-say on every line what is computed, and tests hold each kernel against that.
+These Triton kernels replace the chains of small operators between the convolutions, and the
+convolutions of few channels themselves; `complex_nn`, `experts` and `losses` say on every line what
+is computed, and tests hold each kernel against that.
 """
 
 from smoe.fused.bias import add_bias, add_gated
+from smoe.fused.convolve import convolve, upsample
 from smoe.fused.kernel import stacked_kernel
+from smoe.fused.maps import fork, join, to_mask
 from smoe.fused.norm import norm_crelu
+from smoe.fused.spectrum import Compression, compressed_stft_distance
+from smoe.fused.wsdr import weighted_sdr
 
-__all__ = ["add_bias", "add_gated", "norm_crelu", "stacked_kernel"]
+__all__ = [
+    "Compression",
+    "add_bias",
+    "add_gated",
+    "compressed_stft_distance",
+    "convolve",
+    "fork",
+    "join",
+    "norm_crelu",
+    "stacked_kernel",
+    "to_mask",
+    "upsample",
+    "weighted_sdr",
+]

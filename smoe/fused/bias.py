@@ -68,32 +68,49 @@ def _add_gated_backward(
     tl.store(partial + tl.program_id(0) * lanes + lane, tl.sum(total, 0))
 
 
+def biased(x: Tensor, bias: Tensor, *, crelu: bool) -> Tensor:
+    """A map plus a bias, through the CReLU if asked; no autograd."""
+    pixels, y = pixels_of(x), map_like(x)
+    grid = grid_of(pixels)
+    affine_crelu[grid.shape](
+        pixels, y, bias, bias, grid.pixels, grid.lanes, pixels.stride(0), grid.each,
+        SCALED=False, CRELU=crelu, TILE=grid.tile, BLOCK=grid.block,
+    )  # fmt: skip
+    return y
+
+
+def bias_gradients(y: Tensor | None, dy: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients before bias and CReLU, channels last in memory, and of the bias.
+
+    Args:
+        y: What came out of the CReLU; None if there is none.
+        dy: The gradient of that.
+    """
+    gradient = pixels_of(dy)
+    grid = grid_of(gradient)
+    crelu = y is not None
+    # Without a CReLU it is the gradient itself, with its channels side by side if it was copied.
+    dx = map_like(dy) if crelu else gradient.unflatten(0, (-1, *dy.shape[2:])).permute(0, 3, 1, 2)
+    partial = dy.new_empty((grid.count, grid.lanes), dtype=torch.float32)
+    _add_bias_backward[grid.shape](
+        y if crelu else gradient, gradient, dx, partial, grid.pixels, grid.lanes,
+        gradient.stride(0), grid.each, CRELU=crelu, TILE=grid.tile, BLOCK=grid.block,
+    )  # fmt: skip
+    return dx, partial.sum(dim=0)
+
+
 class _AddBias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, bias: Tensor, crelu: bool):
-        pixels, y = pixels_of(x), map_like(x)
-        grid = grid_of(pixels)
-        affine_crelu[grid.shape](
-            pixels, y, bias, bias, grid.pixels, grid.lanes, pixels.stride(0), grid.each,
-            SCALED=False, CRELU=crelu, TILE=grid.tile, BLOCK=grid.block,
-        )  # fmt: skip
-        ctx.crelu = crelu
-        ctx.save_for_backward(y if crelu else y.new_empty(0))
+        y = biased(x, bias, crelu=crelu)
+        ctx.save_for_backward(y if crelu else None)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor):
         (y,) = ctx.saved_tensors
-        gradient = pixels_of(dy)
-        grid = grid_of(gradient)
-        dx = map_like(dy) if ctx.crelu else dy
-        partial = dy.new_empty((grid.count, grid.lanes), dtype=torch.float32)
-        _add_bias_backward[grid.shape](
-            y, gradient, dx, partial, grid.pixels, grid.lanes, gradient.stride(0), grid.each,
-            CRELU=ctx.crelu, TILE=grid.tile, BLOCK=grid.block,
-        )  # fmt: skip
-        return dx, partial.sum(dim=0), None
+        return *bias_gradients(y, dy), None
 
 
 class _AddGated(torch.autograd.Function):

@@ -50,6 +50,23 @@ def pixels_of(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
+def pixel_rows(x: Tensor) -> tuple[Tensor, int]:
+    """The map with channels side by side, copied only if they are not; elements between pixels.
+
+    Raises:
+        ValueError: the map is too large for 32-bit offsets.
+    """
+    _, channels, rows, columns = x.shape
+    stride = x.stride(3) if columns > 1 else channels
+    apart = (rows * columns * stride, 1, columns * stride, stride)
+    fits = all(n == 1 or s == a for n, s, a in zip(x.shape, x.stride(), apart, strict=True))
+    if not fits or stride < channels:
+        x, stride = x.contiguous(memory_format=torch.channels_last), channels
+    if x.numel() // channels * stride >= 2**31:
+        raise ValueError(f"A map of shape {tuple(x.shape)} is too large for 32-bit offsets.")
+    return x, stride
+
+
 def map_like(x: Tensor) -> Tensor:
     """A new map of the same shape and precision, channels last in memory, to be written."""
     return torch.empty_like(x, memory_format=torch.channels_last)

@@ -115,6 +115,43 @@ def test_stacked_kernel(transposed: bool, lanes: tuple[int, int]) -> None:
         )
 
 
+@pytest.mark.parametrize("sliced", [False, True])
+def test_join(sliced: bool) -> None:
+    """Concatenation of maps with different numbers of lanes, and its gradients."""
+    wide, other = channels_last(2, 48, 5, 7), channels_last(2, 24, 5, 7, seed=1).requires_grad_()
+    x = (wide[:, 8:40] if sliced else wide).requires_grad_()
+    ours, theirs = fused.join(x, other), torch.cat([x, other], dim=1)
+    assert torch.equal(ours, theirs) and ours.is_contiguous(memory_format=torch.channels_last)
+    upstream = torch.randn(theirs.shape)
+    alike(gradients(ours, upstream, x, other), gradients(theirs, upstream, x, other))
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6])
+def test_fork(count: int) -> None:
+    """Every use is the map, and its gradient the sum of theirs, whatever their layout."""
+    x = channels_last(2, 16, 5, 7).requires_grad_()
+    upstream = [channels_last(2, 48, 5, 7, seed=i)[:, 16 * (i % 3) :][:, :16] for i in range(count)]
+    uses = fused.fork(x, count)
+    assert all(torch.equal(use, x) for use in uses)
+    (found,) = torch.autograd.grad(uses, x, upstream)
+    torch.testing.assert_close(found, torch.stack(upstream).sum(dim=0), **CLOSE)
+
+
+@pytest.mark.parametrize("lanes", [2, 8, 96])
+def test_to_mask(lanes: int) -> None:
+    """The first complex channel and its bias, and the gradients of lanes and bias."""
+    x, bias = channels_last(2, lanes, 33, 35).requires_grad_(), torch.randn(2).requires_grad_()
+    ours = fused.to_mask(x, bias)
+    theirs = torch.complex(x[:, :1] + bias[0], x[:, lanes // 2 :][:, :1] + bias[1])
+    torch.testing.assert_close(ours, theirs, **CLOSE)
+    turned = torch.randn(2, 1, 35, 33, dtype=torch.complex64).transpose(2, 3).conj()
+    for upstream in (torch.randn_like(theirs), turned):
+        alike(
+            torch.autograd.grad(ours, (x, bias), upstream, retain_graph=True),
+            torch.autograd.grad(theirs, (x, bias), upstream, retain_graph=True),
+        )
+
+
 @pytest.fixture
 def as_on_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Makes networks on the CPU take the way of those on a GPU, lanes and kernels included."""

@@ -10,7 +10,9 @@ from tests.smoe.interpreter import mend
 pytest.importorskip("triton", reason="this build of torch comes without Triton")
 
 
-from smoe import narrow_conv as narrow
+from smoe.fused import narrow_conv as narrow
+from smoe.fused.tiles import pixel_rows
+from smoe.fused.tilings import Tiling
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +85,7 @@ def test_layouts_of_map_and_gradient(layout):
 
 def test_a_slice_is_read_in_place():
     x = random(2, 48, 9, 11, seed=0)[:, 16:32]
-    rows, stride = narrow._pixel_rows(x)
+    rows, stride = pixel_rows(x)
     assert rows is x and stride == 48
 
 
@@ -92,11 +94,51 @@ def test_every_tiling_computes_the_same(tile_f, tile_t, block_k):
     """Tiles that the map is no multiple of; several tiles, or none, in one partial sum."""
     x, grad = random(2, 16, 5, 13, seed=0), random(2, 8, 5, 13, seed=2)
     kernel = random(8, 16, 3, 3, seed=1)
-    tiling = narrow.Tiling(tile_f, tile_t, block_k, 4, splits=4)
+    tiling = Tiling(tile_f, tile_t, block_k, 4, splits=4)
     exact = expected(x, kernel, grad)
     assert_rounded(narrow.convolve(x, kernel, tiling=tiling), exact[0])
-    assert_rounded(narrow.convolve(grad, kernel, True, tiling), exact[1])
-    assert_rounded(narrow.kernel_gradient(x, grad, (3, 3), tiling), exact[2])
+    assert_rounded(narrow.convolve(grad, kernel, transposed=True, tiling=tiling), exact[1])
+    assert_rounded(narrow.kernel_gradient(x, grad, (3, 3), tiling=tiling), exact[2])
+
+
+@pytest.mark.parametrize("channels", [(16, 16), (32, 48)], ids=["ours", "library"])
+@pytest.mark.parametrize("crelu", [False, True])
+def test_bias_and_crelu(channels, crelu):
+    """Both behind our convolution and, where a library's is faster, behind that."""
+    x = random(2, channels[0], 9, 11, seed=0).requires_grad_()
+    kernel = random(channels[1], channels[0], 3, 3, seed=1).requires_grad_()
+    bias = (torch.arange(channels[1]) / 8).requires_grad_()
+    y = narrow.narrow_conv2d(x, kernel, (1, 1), bias, crelu=crelu)
+    exact = F.conv2d(x.double(), kernel.double(), bias.double(), padding=1)
+    exact = exact.relu() if crelu else exact
+    # The library rounds before the bias is added, whose sum with it may be next to nothing.
+    torch.testing.assert_close(y.double(), exact, rtol=2**-6, atol=0.05)
+    grad = random(*y.shape, seed=2)
+    passed = grad.double() * (y > 0) if crelu else grad.double()
+    found = torch.autograd.grad(y, (x, kernel, bias), grad)
+    _, to_map, to_kernel = expected(x, kernel, passed)
+    assert_rounded(found[0], to_map)
+    assert_rounded(found[1], to_kernel)
+    torch.testing.assert_close(found[2].double(), passed.sum(dim=(0, 2, 3)), rtol=1e-4, atol=1e-4)
+
+
+def test_samples_with_a_gate_of_zero_are_left_out():
+    """Zeros for them; everything else, and the kernel's gradient, as if they were not there."""
+    x = random(3, 16, 9, 11, seed=0)
+    x[1] = torch.nan  # would show
+    x.requires_grad_()
+    kernel, bias = random(16, 16, 3, 3, seed=1).requires_grad_(), torch.randn(16).requires_grad_()
+    y = narrow.narrow_conv2d(x, kernel, (1, 1), bias, crelu=True, gate=torch.tensor([1, 0, 0.5]))
+    assert not y[1].any()
+    grad = random(*y.shape, seed=2)
+    grad[1] = 0
+    found = torch.autograd.grad(y, (x, kernel, bias), grad)
+    assert not found[0][1].any()
+    rest = x.detach()[::2].clone().requires_grad_()
+    same = narrow.narrow_conv2d(rest, kernel, (1, 1), bias, crelu=True)
+    wanted = torch.autograd.grad(same, (rest, kernel, bias), grad[::2])
+    assert torch.equal(y[::2], same) and torch.equal(found[0][::2], wanted[0])
+    torch.testing.assert_close(found[1:], wanted[1:], rtol=2**-7, atol=1e-4)
 
 
 def test_only_the_gradients_that_are_wanted(monkeypatch):
@@ -128,4 +170,4 @@ def test_refuses_a_map_beyond_32_bit_offsets():
     wide = torch.empty(2**31, dtype=torch.bfloat16, device="meta").view(1, 2**13, 2**12, 64)
     assert huge.numel() >= 2**31
     with pytest.raises(ValueError, match="32-bit"):
-        narrow._pixel_rows(wide.permute(0, 3, 1, 2))
+        pixel_rows(wide.permute(0, 3, 1, 2))
