@@ -58,10 +58,11 @@ def study_progress(console: Console, runs: list[PlannedRun]) -> Iterator[Watch]:
             bar.update(task, completed=completed, description=count)
             if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
                 last_line = time.monotonic()
-                share = max(completed / total, 1e-9)
-                rate = max(ahead, 1e-9) / (last_line - started)
-                left_min = (total - completed) / rate / 60
-                console.print(f"{count}, {share:.0%}, about {left_min:.0f} min left")
+                left = "time left not known yet"  # nothing has come forward so far
+                if ahead:
+                    left_s = (total - completed) / ahead * (last_line - started)
+                    left = f"about {left_s / 60:.0f} min left"
+                console.print(f"{count}, {completed / total:.0%}, {left}")
 
         yield watch
 

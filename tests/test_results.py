@@ -10,12 +10,20 @@ PROSE = " ".join((RESULTS / "README.md").read_text().split())
 FORCED = "table7b_counterfactuals"
 PESQ = {"group": "PESQ-WB (MOS-LQO)"}
 FULL = {**PESQ, "network": "S-MoE EMBDL, multi, supervised, global"}
+MACS = {**PESQ, "network": "Dense, MACs of full S-MoE"}
+PARAMS = {**PESQ, "network": "Dense, parameters of full S-MoE"}
 LATE = "----L.multi.supervised.global"
 
 # What the page says, and the table (study, name), row (column: value) and column that say it.
 QUOTED = [
     ("dense network ({:.3f}", "quick", "table1_main", FULL, "clean"),
     ("against {:.3f} PESQ-WB", "quick", "table1_main", {**PESQ, "network": "Dense"}, "clean"),
+    ("late decoder {:.3f} here", "core", "table6_factorial", {"factor": "late decoder"}, "effect"),
+    ("{:.3f} in `pilot`", "pilot", "table6_factorial", {"factor": "late decoder"}, "effect"),
+    ("a little, by {:+.3f}", "core", "table6_factorial", {"factor": "early encoder"}, "effect"),
+    ("equal MACs reaches {:.3f}", "core", "table1_main", MACS, "overall"),
+    ("parameters {:.3f}", "core", "table1_main", PARAMS, "overall"),
+    ("full S-MoE {:.3f}", "core", "table1_main", FULL, "overall"),
     ("Shapley value {:.3f}", "pilot", "table6_factorial", {"factor": "late decoder"}, "effect"),
     ("a little**: {:+.3f}", "pilot", "table6_factorial", {"factor": "early encoder"}, "effect"),
     ("rises from {:.3f}", "pilot", FORCED, {"group": "STOI", "network": LATE}, "learned"),
@@ -32,7 +40,8 @@ QUOTED = [
 def value(study: str, table: str, row: dict[str, str], column: str) -> float:
     rows = pd.read_csv(RESULTS / study / "tables" / f"{table}.csv")
     for name, wanted in row.items():
-        rows = rows[rows[name] == wanted]
+        named = rows[name].str.replace(r" \(\d of \d seeds\)$", "", regex=True)
+        rows = rows[named == wanted]
     return float(rows[column].iloc[0])
 
 
