@@ -7,7 +7,7 @@ is computed, and tests hold each kernel against that.
 """
 
 from smoe.fused.bias import add_bias, add_gated
-from smoe.fused.convolve import convolve, upsample
+from smoe.fused.convolutions import convolve, upsample
 from smoe.fused.kernel import stacked_kernel
 from smoe.fused.maps import fork, join, to_mask
 from smoe.fused.norm import norm_crelu

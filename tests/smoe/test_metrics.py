@@ -5,7 +5,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
+from smoe.evaluate import _score_all
 from smoe.metrics import METRICS, MetricError, estoi, pesq_wb, score, si_sdr_db, stoi
 
 RATE = 16_000
@@ -97,3 +99,14 @@ def test_signals_of_two_lengths_are_a_mistake() -> None:
         si_sdr_db(reference=speech(1.0), estimate=speech(2.0))
     with pytest.raises(MetricError):
         si_sdr_db(reference=speech(), estimate=np.zeros_like(speech()))
+
+
+def test_scoring_takes_denormal_numbers_for_zero_and_leaves_no_trace() -> None:
+    """The scores are those of the metrics alone, also where filters run out in silence."""
+    clean = speech()
+    clean[len(clean) // 2 :] = 0
+    estimates = np.stack([clean + 0.01 * noise(clean), 0.5 * clean]).astype(np.float32)
+    clean = clean.astype(np.float32)
+    alone = [score(reference=clean, estimate=estimate) for estimate in estimates]
+    assert _score_all(np.stack([clean, clean]), estimates, [len(clean)] * 2) == alone
+    assert torch.tensor(1e-40) * 0.5 != 0

@@ -1,7 +1,5 @@
 """Halving and doubling of narrow maps against float64 convolutions, in Triton's interpreter."""
 
-import importlib
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +9,7 @@ from tests.smoe.test_narrow_conv import assert_rounded, random
 
 pytest.importorskip("triton", reason="this build of torch comes without Triton")
 from smoe import fused
+from smoe.fused import convolutions
 from smoe.fused.resample import double, halve
 
 LARGE = [(2, 8, 12), (1, 33, 35), (3, 5, 4), (1, 2, 3)]
@@ -70,9 +69,8 @@ def test_which_convolutions_are_ours(monkeypatch):
     large = torch.zeros(1, 16, 320, 320).bfloat16()
     kernel = torch.zeros(16, 16, 2, 2).bfloat16()
     called = []
-    module = importlib.import_module("smoe.fused.convolve")  # not the function of that name
     for name in ("halve", "double"):
-        monkeypatch.setattr(module, name, lambda *_, n=name: called.append(n))
+        monkeypatch.setattr(convolutions, name, lambda *_, n=name: called.append(n))
     fused.convolve(large, kernel, 2, (0, 0))
     fused.upsample(large[:, :, ::2, ::2], kernel, (320, 320))
     assert called == ["halve", "double"]
