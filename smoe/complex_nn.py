@@ -121,6 +121,11 @@ class ComplexConv2d(nn.Module):
         """
         if on_gpu(x):
             return self.by_kernels(x, gate)
+        if self.bias is not None:
+            from smoe import folded
+
+            if folded.folds(x, training=self.training):
+                return folded.convolve(x, self)
         y = F.conv2d(x, self.kernel(x), self.bias, self.stride, self.padding)
         return F.relu(y, inplace=True) if self.crelu else y
 
@@ -153,14 +158,17 @@ class ComplexUpsample2d(nn.Module):
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """Stacked [B, 2 in, F, T] to stacked [B, 2 out, *size]; size is 2F or 2F+1, 2T or 2T+1."""
-        columns = lanes(self.weight.shape[2], x)
-        kernel = stacked_kernel(self.weight, x, x.shape[1] // 2, columns, transposed=True)
         if on_gpu(x):
             from smoe import fused
 
-            return fused.upsample(x, kernel, size)
+            return fused.upsample(x, self.kernel(x), size)
         missing = (size[0] - 2 * x.shape[-2], size[1] - 2 * x.shape[-1])
-        return F.conv_transpose2d(x, kernel, None, stride=2, output_padding=missing)
+        return F.conv_transpose2d(x, self.kernel(x), None, stride=2, output_padding=missing)
+
+    def kernel(self, x: Tensor) -> Tensor:
+        """The real kernel [2 in, 2 out, 2, 2] for the map `x`."""
+        columns = lanes(self.weight.shape[2], x)
+        return stacked_kernel(self.weight, x, x.shape[1] // 2, columns, transposed=True)
 
 
 class NormCReLU(nn.BatchNorm2d):

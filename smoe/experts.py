@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from smoe.architecture import expert_hidden, expert_kernels, expert_kinds
 from smoe.complex_nn import ComplexConv2d, in_lanes, on_gpu
 from smoe.config import ModelConfig
+from smoe.folded import convolve, folds
 
 
 class DistortionSpecificExpert(nn.Sequential):
@@ -31,6 +32,14 @@ class DistortionSpecificExpert(nn.Sequential):
         layers.append(ComplexConv2d(hidden, input_dim, (1, 1)))
         # Initial values go by names; these count as if the activations were layers of their own.
         super().__init__(OrderedDict((str(2 * i), layer) for i, layer in enumerate(layers)))
+
+    def forward(self, input: Tensor, onto: Tensor | None = None) -> Tensor:
+        """Stacked [B, 2C, F, T] to the same; added to `onto`, in its place, if that is given."""
+        *hidden, closing = self
+        for layer in hidden:
+            input = layer(input)
+        assert isinstance(closing, ComplexConv2d)
+        return convolve(input, closing, onto=onto)
 
     def unfinished(self, x: Tensor, gate: Tensor) -> tuple[Tensor, Tensor]:
         """Output in lanes on a GPU but for its bias, and that bias.
@@ -68,10 +77,14 @@ class SMoELayer(nn.Module):
             return expert_weights
         hard = torch.zeros_like(expert_weights)
         hard.scatter_(1, expert_weights.argmax(dim=1, keepdim=True), 1.0)
+        if not expert_weights.requires_grad:
+            return hard
         return hard + (expert_weights - expert_weights.detach())
 
     def forward(self, x: Tensor, expert_weights: Tensor) -> Tensor:
         """Refines stacked features [B, 2C, F, T] with routing weights [B, E]."""
+        if not self.enable_multi_expert and folds(x, training=self.training):
+            return self._chosen_experts(x, expert_weights.argmax(dim=1).tolist())
         gates = self.gates(expert_weights)
         if on_gpu(x) and self.training:
             return self._all_experts(x, gates)
@@ -86,6 +99,21 @@ class SMoELayer(nn.Module):
             elif len(rows):  # the expert sees only the samples that give it weight
                 refined = expert(samples.index_select(0, rows).permute(0, 3, 1, 2))
                 mixed.index_add_(0, rows, gate[rows] * refined.permute(0, 2, 3, 1))
+        return mixed.permute(0, 3, 1, 2)
+
+    def _chosen_experts(self, x: Tensor, choice: list[int]) -> Tensor:
+        """Each sample with its expert alone, those of one expert together."""
+        samples = x.permute(0, 2, 3, 1)  # [B, F, T, 2C], as in memory
+        mixed = torch.empty_like(samples)
+        for index, expert in enumerate(self.experts):
+            rows = [row for row, chosen in enumerate(choice) if chosen == index]
+            if len(rows) == len(x):
+                return expert(x, onto=x.clone())
+            if rows:
+                group = samples.index_select(0, torch.tensor(rows)).permute(0, 3, 1, 2)
+                refined = expert(group, onto=group).permute(0, 2, 3, 1)
+                for row, sample in zip(rows, refined, strict=True):
+                    mixed[row] = sample
         return mixed.permute(0, 3, 1, 2)
 
     def _all_experts(self, x: Tensor, gates: Tensor) -> Tensor:

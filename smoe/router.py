@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from smoe.architecture import ROUTER_BANDS, ROUTER_CONVS
 from smoe.config import ModelConfig
+from smoe.folded import convolve, folds
 
 # Small maps leave a layer's own router few values a channel: this bounds the gradient they get.
 NORM_EPS = 1e-2
@@ -98,9 +99,16 @@ class GlobalDistortionRouter(nn.Module):
         bands = _banded(power)
         level = bands.mean(dim=(1, 2, 3), keepdim=True)
         log_power = torch.log(bands / (level + 1e-12) + 1e-4)  # floor at -40 dB of the mean
-        features = self.body(log_power).flatten(2)  # [B, D, bands x time]
+        features = self._convolved(log_power).flatten(2)  # [B, D, bands x time]
         deviation = (features.var(dim=2, correction=0) + 1e-5).sqrt()
         return torch.cat([features.mean(dim=2), deviation], dim=1)
+
+    def _convolved(self, log_power: Tensor) -> Tensor:
+        if not folds(log_power, training=self.training):
+            return self.body(log_power)
+        for conv, norm in zip(self.body[::3], self.body[1::3], strict=True):
+            log_power = convolve(log_power, conv, norm)
+        return log_power
 
 
 def _banded(power: Tensor) -> Tensor:

@@ -4,6 +4,8 @@ The inverse is overlap-add by hand: `torch.istft` checks its window on the host 
 makes a GPU wait and cannot be captured in a CUDA graph. A test holds it against `torch.istft`.
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,7 +51,8 @@ class STFT(nn.Module):
     def _overlap_add(self, frames: Tensor) -> Tensor:
         """Frames [B, n_fft, frames] to their sum [B, samples], each a hop after the one before."""
         shifts = -(-self.n_fft // self.hop_length)
-        padded = F.pad(frames, (0, 0, 0, shifts * self.hop_length - self.n_fft))
-        parts = padded.unflatten(1, (shifts, self.hop_length)).unbind(dim=1)  # [B, hop, frames]
-        hops = [F.pad(part, (i, shifts - 1 - i)) for i, part in enumerate(parts)]
-        return torch.stack(hops).sum(dim=0).transpose(1, 2).flatten(1)
+        frames = frames.transpose(1, 2)  # as in memory
+        padded = F.pad(frames, (0, shifts * self.hop_length - self.n_fft))
+        parts = padded.unflatten(2, (shifts, self.hop_length)).unbind(dim=2)  # [B, frames, hop]
+        hops = [F.pad(part, (0, 0, i, shifts - 1 - i)) for i, part in enumerate(parts)]
+        return reduce(torch.add, hops).flatten(1)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from smoe import folded
 from smoe.architecture import chosen_stages, decoder_channels
 from smoe.complex_nn import (
     ComplexConv2d,
@@ -37,8 +38,8 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Stacked [B, 2 in, F, T] to skip [B, 2 out, F, T] and [B, 2 out, F//2, T//2]."""
-        skip, below = twice(self.norm(self.conv(x)))
-        return skip, self.down_norm(self.down(below))
+        skip, below = twice(folded.convolve(x, self.conv, self.norm))
+        return skip, folded.convolve(below, self.down, self.down_norm)
 
 
 class DecoderBlock(nn.Module):
@@ -61,15 +62,25 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Stacked [B, 2 in, F, T] and skip [B, 2 skip, F', T'] to [B, 2 out, F', T']."""
-        up = self.up_norm(self.up(x, (skip.shape[-2], skip.shape[-1])))
+        up = folded.upsample(x, self.up, self.up_norm, (skip.shape[-2], skip.shape[-1]))
         if on_gpu(x):
             from smoe import fused
 
             kernel = torch.cat([self.conv.kernel(up), self.skip_conv.kernel(skip)], dim=1)
             joined = fused.convolve(fused.join(up, skip), kernel, 1, (1, 1))
-        else:
-            joined = self.conv(up).add_(self.skip_conv(skip))
-        return self.norm(joined)
+            return self.norm(joined)
+        joined = folded.summand(up, self.conv, self.norm)
+        return folded.convolve(skip, self.skip_conv, self.norm, onto=joined)
+
+
+class Bottleneck(nn.Sequential):
+    """A convolution and its normalisation."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Stacked [B, 2C, F, T] to the same."""
+        conv, norm = self
+        assert isinstance(conv, ComplexConv2d) and isinstance(norm, NormCReLU)
+        return folded.convolve(input, conv, norm)
 
 
 class SMoEEnhancedUNet(nn.Module):
@@ -83,7 +94,7 @@ class SMoEEnhancedUNet(nn.Module):
         self.encoder = nn.ModuleList(
             EncoderBlock(i, o) for i, o in zip((down[0], *down[:-1]), down, strict=True)
         )
-        self.bottleneck = nn.Sequential(
+        self.bottleneck = Bottleneck(
             ComplexConv2d(down[-1], down[-1], (3, 3), padding=(1, 1), bias=False),
             NormCReLU(down[-1]),
         )
