@@ -3,9 +3,8 @@
 A normalisation that has stopped learning multiplies each channel and adds to it. Both go into the
 convolution before it, as factors of its kernel and as its bias; oneDNN then applies bias, a second
 summand and the ReLU while it writes the map. Its operators for that are the ones that TorchInductor
-compiles such chains to; torch's FLOP counter does not know them (it does what it sees when
-`torch.backends.mkldnn` is off). In training, and wherever else these operators do not serve, every
-module does its part by itself.
+compiles such chains to; torch's FLOP counter does not know them (turn `torch.backends.mkldnn` off
+to count). In training, and wherever else they do not serve, every module does its part by itself.
 
 Kernels are kept the way oneDNN wants them, beside copies of what they were made from, and are made
 anew once that differs. The version counters of tensors would not do: fused optimisers and batch
