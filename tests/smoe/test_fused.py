@@ -172,7 +172,7 @@ CELLS = [
 def run(network: nn.Module, train: bool) -> tuple[Tensor, ...]:
     network.train(train)
     generator = torch.Generator().manual_seed(5)
-    x = torch.randn(3, 1, 33, 35, dtype=torch.complex64, generator=generator)
+    x = torch.randn(3, 1, 17, 19, dtype=torch.complex64, generator=generator)
     mask = network(x, torch.tensor([0, 2, 1]))["mask"]
     weighted = (mask * x).abs().square().sum()
     found = torch.autograd.grad(weighted, list(network.parameters()), materialize_grads=True)

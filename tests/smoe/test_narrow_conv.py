@@ -101,11 +101,11 @@ def test_every_tiling_computes_the_same(tile_f, tile_t, block_k):
     assert_rounded(narrow.kernel_gradient(x, grad, (3, 3), tiling=tiling), exact[2])
 
 
-@pytest.mark.parametrize("channels", [(16, 16), (32, 48)], ids=["ours", "library"])
+@pytest.mark.parametrize("channels", [(16, 16), (16, 36)], ids=["ours", "library"])
 @pytest.mark.parametrize("crelu", [False, True])
 def test_bias_and_crelu(channels, crelu):
     """Both behind our convolution and, where a library's is faster, behind that."""
-    x = random(2, channels[0], 9, 11, seed=0).requires_grad_()
+    x = random(2, channels[0], 5, 9, seed=0).requires_grad_()
     kernel = random(channels[1], channels[0], 3, 3, seed=1).requires_grad_()
     bias = (torch.arange(channels[1]) / 8).requires_grad_()
     y = narrow.narrow_conv2d(x, kernel, (1, 1), bias, crelu=crelu)
