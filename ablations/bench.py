@@ -23,6 +23,7 @@ from ablations.timing import (
     alternate,
     batches,
     environment,
+    per_step,
     record_of,
     stepper,
     traffic,
@@ -57,7 +58,7 @@ class Plan(NamedTuple):
         return list(dict.fromkeys(sizes))
 
 
-# Even numbers of rounds, so that a lone signal goes to each of the two experts equally often.
+PASSES = 2  # of inference in a turn
 FULL = Plan(Size(8, 4, 3.0), 20, (4, 8, 16), (1, 2, 4, 8), (1.0, 2.0, 3.0, 6.0), 4)
 QUICK = Plan(Size(2, 2, 0.5), 2, (1, 2), (1, 2), (0.5, 0.6), 2)
 
@@ -155,7 +156,8 @@ def _step(size: Size, multi: bool, rounds: int, what: str = "step") -> Record:
 def _inference(size: Size, rounds: int, what: str = "inference") -> Record:
     """Waveform to waveform; in single-expert mode each expert is chosen for half of the signals.
 
-    The choice is fixed from outside, since an untrained router would choose one expert for all.
+    The choice is fixed from outside, since an untrained router would choose one expert for all. A
+    turn is two passes that exchange the experts, for one of them costs more; times are of a pass.
     """
     multi, literal = twins(size)
     single, _ = twins(size, multi=False)
@@ -168,11 +170,15 @@ def _inference(size: Size, rounds: int, what: str = "inference") -> Record:
 
         def side(index: int) -> None:
             noisy = batch(index).noisy
-            choice = torch.eye(2)[(torch.arange(len(noisy)) + index) % 2]
-            options = {"intervention": lambda _: choice} if chosen else {}
             bfloat16 = precision == "bfloat16"
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                network(noisy, **options)
+            for first in range(PASSES):
+                choice = torch.eye(2)[(torch.arange(len(noisy)) + first) % 2]
+                options = {"intervention": lambda _, c=choice: c} if chosen else {}
+                with (
+                    torch.inference_mode(),
+                    torch.autocast("cpu", torch.bfloat16, enabled=bfloat16),
+                ):
+                    network(noisy, **options)
 
         return side
 
@@ -182,7 +188,8 @@ def _inference(size: Size, rounds: int, what: str = "inference") -> Record:
         "single_float32": run(single, "float32", chosen=True),
         "reference": run(literal, "float32"),
     }
-    return record_of(what, size, alternate(sides, rounds, "cpu"))
+    times = alternate(sides, rounds, "cpu")
+    return record_of(what, size, per_step(times, dict.fromkeys(sides, PASSES)))
 
 
 def _loss(size: Size, rounds: int) -> Record:

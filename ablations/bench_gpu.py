@@ -19,9 +19,9 @@ from ablations.timing import (
     Record,
     Side,
     Size,
-    Times,
     alternate,
     batches,
+    per_step,
     record_of,
     stepper,
     twins,
@@ -133,7 +133,7 @@ def _together(plan: Plan, device: str, make_step: MakeStep) -> Record:
     counts = [n for n in plan.cells if n <= len(steps)]
     sides = {str(n): _turn(steps[:n], batch, plan.steps) for n in counts}
     times = alternate(sides, plan.rounds, device)
-    times = _per_step(times, {str(n): n * plan.steps for n in counts})
+    times = per_step(times, {str(n): n * plan.steps for n in counts})
     return {"times": times, "prepare_s": prepare_s, "errors": errors}
 
 
@@ -165,7 +165,7 @@ def _step(size: Size, plan: Plan, device: str, make_step: MakeStep) -> Record:
             record[f"{name}_peak_bytes"] = torch.cuda.max_memory_allocated() - before
         _free()
     times = alternate(sides, plan.rounds, device)
-    record["times"] = _per_step(times, {"captured": plan.steps, "reference": 1})
+    record["times"] = per_step(times, {"captured": plan.steps, "reference": 1})
     return record | {"errors": errors}
 
 
@@ -215,13 +215,6 @@ def _turn(steps: list[Step], batch: Batch, count: int) -> Side:
                 step(mixture, mixture.label, LEARNING_RATE, 1)
 
     return side
-
-
-def _per_step(times: Times, counts: dict[str, int]) -> Times:
-    return {
-        name: {kind: [value / counts[name] for value in values] for kind, values in side.items()}
-        for name, side in times.items()
-    }
 
 
 def _restart_peak(device: str) -> int:

@@ -76,6 +76,14 @@ def alternate(sides: dict[str, Side], rounds: int, device: str) -> Times:
     return times
 
 
+def per_step(times: Times, counts: dict[str, int]) -> Times:
+    """Times of turns as times of each of the so many steps that a side does in one."""
+    return {
+        name: {kind: [value / counts[name] for value in values] for kind, values in side.items()}
+        for name, side in times.items()
+    }
+
+
 def wait(device: str) -> None:
     """Until a GPU has done what it was told; a processor has."""
     if device.startswith("cuda"):
