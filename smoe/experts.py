@@ -121,10 +121,9 @@ class SMoELayer(nn.Module):
         from smoe import fused
 
         mixed, *inputs = fused.fork(x, 1 + len(self.experts))
-        for gate, expert, own in zip(
-            gates.float().unbind(dim=1), self.experts, inputs, strict=True
-        ):
+        each = gates.float().t().contiguous()  # [E, B]
+        for gate, expert, own in zip(each, self.experts, inputs, strict=True):
             assert isinstance(expert, DistortionSpecificExpert)
-            refined, bias = expert.unfinished(own, gate.contiguous())
-            mixed = fused.add_gated(mixed, refined, bias, gate.contiguous())
+            refined, bias = expert.unfinished(own, gate)
+            mixed = fused.add_gated(mixed, refined, bias, gate)
         return mixed
