@@ -101,7 +101,7 @@ def run_study(
     done = f"{len(finished)} of {len(runs)} runs done; {spent}."
     console.print(f"[bold]{study.title}[/]: {done}", highlight=False)
     mirror = _mirror(study, results, tracking_uri, draw, console)
-    with study_progress(console, runs) as show:
+    with study_progress(console, runs, means.device) as show:
         watch, chosen = _watch(study, runs, show, mirror), choice.of(unfinished)
         outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=bool(choice.retry))
     outcome.skipped = finished
