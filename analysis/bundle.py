@@ -71,6 +71,15 @@ class Bundle:
         """Condition of each test utterance, as its number in `vocabulary.CONDITIONS`."""
         return self.utterances["stratum"].to_numpy()
 
+    @cached_property
+    def has_times(self) -> bool:
+        """Whether the runs' times say what their cells cost.
+
+        On a GPU networks are trained side by side and share its time.
+        """
+        devices = self.runs["device"].dropna().unique()
+        return len(devices) == 1 and str(devices[0]).startswith("cpu")
+
     def cells(self) -> list[str]:
         """Cells with at least one finished run, without the unprocessed input, in table order."""
         return sorted(set(self.run_rows) - {words.UNPROCESSED}, key=words.cell_order)

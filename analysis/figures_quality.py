@@ -110,7 +110,8 @@ def _gain_tiles(
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(image, cax=bar_axes, orientation="horizontal")
     bar.set_label(f"{_METRIC.label} above dense ({_METRIC.unit})")
-    bar.ax.locator_params(nbins=5)
+    half = float(f"{largest / 2:.0e}")  # well inside, so that no label leaves the figure
+    bar.set_ticks([-half, 0, half])
     bar.outline.set_visible(False)  # pyright: ignore
 
 
@@ -169,13 +170,12 @@ def quality_against_macs(bundle: Bundle) -> Figure:
         [p.macs / 1e9 for p in front], [p.quality for p in front], where="post",
         color=style.VERMILION, linewidth=1, zorder=1,
     )  # fmt: skip
-    for i, point in enumerate(front):
+    for point in front:
         name = words.short_name(point.cell).removeprefix("S-MoE ")
         chance = point.probability["macs"] * 100
         axes.annotate(
             f"{name} {chance:.0f} %", (point.macs / 1e9, point.quality), fontsize=5.8,
-            textcoords="offset points", xytext=(-4, 4) if i else (0, -9),
-            ha="right" if i else "left",
+            textcoords="offset points", xytext=(-4, 4), ha="right",  # no cell can be there
         )  # fmt: skip
     for marker, colour, label in (
         ("s", style.BLACK, "plain U-Net"), ("o", style.BLUE, "S-MoE"),
@@ -186,7 +186,7 @@ def quality_against_macs(bundle: Bundle) -> Figure:
     costs = [p.macs for p in points]
     if max(costs) > 4 * min(costs):
         axes.set_xscale("log")
-    axes.margins(0.08)
+    axes.margins(x=0.33, y=0.08)  # for the label of the cheapest cell
     axes.set(xlabel="GMACs per second of audio", ylabel=_METRIC.axis_label)
     style.light_grid(axes, "y")
     figure.legend(loc="outside upper left", ncols=2)

@@ -13,7 +13,9 @@ from analysis.statistics import bootstrap_means
 N_RESAMPLES = 10_000
 
 
-COSTS = ("macs", "params", "inference_rtf")
+def costs(bundle: Bundle) -> list[str]:
+    """The kinds of cost that the runs tell, as columns of the runs."""
+    return ["macs", "params"] + ["inference_rtf"] * bundle.has_times
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def points(bundle: Bundle) -> list[Point]:
     if not complete.any():
         return []
     scores, strata = scores[:, :, complete], bundle.strata[complete]
-    cost = {name: _cost(bundle, cells, name) for name in COSTS}
+    cost = {name: _cost(bundle, cells, name) for name in costs(bundle)}
     quality = scores.mean(axis=(1, 2))
     drawn = bootstrap_means(scores, N_RESAMPLES, np.random.default_rng(RANDOM_STATE), strata)
     on_front = front(cost["macs"], quality)

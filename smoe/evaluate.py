@@ -45,7 +45,8 @@ class Enhanced:
             [R, N], 16 kHz).
         routing: Rows of the table of that name, still without `run_id`.
         examples: One utterance of each distorted condition.
-        inference_rtf: Seconds of computing per second of audio; None without a network.
+        inference_rtf: Seconds of computing per second of audio; None without a network, and on a
+            GPU, whose time is shared with others and with the choice of algorithms.
     """
 
     estimates: dict[Counterfactual, tuple[Tensor, Tensor]]
@@ -59,7 +60,7 @@ class Evaluation:
     """Everything measured on the test set.
 
     `utterances` and `routing` are rows of the tables of those names, still without `run_id`;
-    `inference_rtf` is seconds of computing per second of audio (None without a network).
+    `inference_rtf` is as in `Enhanced`.
     """
 
     utterances: list[Row]
@@ -104,7 +105,7 @@ def enhance_test_set(
     everything = torch.arange(len(test.utterance))
     some = torch.tensor(_first_of_each(test.condition, config.counterfactual_per_condition))
     estimates: dict[Counterfactual, tuple[Tensor, Tensor]] = {}
-    routing, rtf = [], 0.0
+    routing, rtf = [], None
     for name in applicable(enhancer.unet.config):
         rows = everything if name == "learned" else some
         if not len(rows):
@@ -114,6 +115,7 @@ def enhance_test_set(
         estimates[name] = (rows, enhanced)
         if name == "learned":
             routing = decisions
+        if name == "learned" and device == "cpu":
             rtf = (time.perf_counter() - started) * SAMPLE_RATE / enhanced.numel()
     return Enhanced(estimates, routing, _examples(test, estimates["learned"][1]), rtf)
 

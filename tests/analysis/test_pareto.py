@@ -1,8 +1,11 @@
 """The Pareto front against its definition."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis import pareto
+from analysis.table_cost import cost_table
 
 
 def on_front(cost, quality):
@@ -31,3 +34,14 @@ def test_the_cheapest_cell_is_surely_on_the_front(small):
     assert found["dense"].probability["macs"] == 1
     assert all(0 <= p.probability["params"] <= 1 for p in found.values())
     assert found["shuffled-labels"].probability["macs"] < 0.05
+
+
+def test_networks_that_shared_a_gpu_tell_no_times(small):
+    shared = replace(small, runs=small.runs.assign(device="NVIDIA H200"))
+    named = [column.key for column in cost_table(small).columns]
+    times = {"training_step_ms", "real_time_factor", "p_front_real_time_factor"}
+    assert times < set(named)
+    assert [column.key for column in cost_table(shared).columns] == [
+        key for key in named if key not in times
+    ]
+    assert "No times" in cost_table(shared).caption
