@@ -49,7 +49,10 @@ Threads = Annotated[
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Deterministic = Annotated[
     bool,
-    typer.Option("--deterministic", help="On a GPU the same bits in every run, some 10 % slower."),
+    typer.Option(
+        "--deterministic",
+        help="On a GPU the same bits in every run, killed or not; no slower at width 8.",
+    ),
 ]
 Backend = Annotated[
     str, typer.Option(help="loky (this machine), ray (a cluster) or slurm (its queue).")
