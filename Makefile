@@ -12,10 +12,10 @@ test: install
 	$(BIN)/python -m pytest -q
 
 slow: install
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 0 -m slow
 
 browser: install  # wants Debian's package chromium, or Chromium by another way
-	$(BIN)/python -m pytest -q -m browser -rs
+	$(BIN)/python -m pytest -q -n 0 -m browser -rs
 
 check: install
 	$(BIN)/ruff check .
