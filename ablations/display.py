@@ -71,14 +71,16 @@ def study_progress(console: Console, runs: list[PlannedRun], device: str) -> Ite
             bar.update(task, completed=completed, description=count)
             if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
                 last_line = time.monotonic()
-                left = "time left not known yet"  # nothing has come forward so far
-                if completed > work_at_start:
-                    per_work_s = (last_line - started) / (completed - work_at_start)
-                    left_s = (total - completed) * per_work_s
-                    left = f"about {left_s / 60:.0f} min left"
+                left = _left(completed - work_at_start, total - completed, last_line - started)
                 console.print(f"{count}, {completed / total:.0%}, {left}")
 
         yield watch
+
+
+def _left(done: float, todo: float, spent_s: float) -> str:
+    if not done:
+        return "time left not known yet"
+    return f"about {todo / done * spent_s / 60:.0f} min left"
 
 
 def _run_line(run: PlannedRun, state: str) -> str:
