@@ -78,7 +78,7 @@ def study_progress(console: Console, runs: list[PlannedRun], device: str) -> Ite
 
 
 def _left(done: float, todo: float, spent_s: float) -> str:
-    if not done:
+    if done <= 0:
         return "time left not known yet"
     return f"about {todo / done * spent_s / 60:.0f} min left"
 

@@ -75,7 +75,7 @@ class Bundle:
     def has_times(self) -> bool:
         """Whether the runs' times say what their cells cost.
 
-        On a GPU networks are trained side by side and share its time.
+        On a GPU networks are trained side by side and share its time; unlike machines differ.
         """
         devices = self.runs["device"].dropna().unique()
         return len(devices) == 1 and str(devices[0]).startswith("cpu")

@@ -47,8 +47,8 @@ def _times(bundle: Bundle) -> str:
             "factor is compute time per second of audio."
         )
     return (
-        f"No times: these networks shared the time of their machine ({devices}), so none is a "
-        "cell's own; `run_all.py bench` measures them."
+        f"No times: the networks shared a GPU or were on unlike machines ({devices}), so none is "
+        "a cell's own; `run_all.py bench` measures them."
     )
 
 

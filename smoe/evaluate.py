@@ -115,8 +115,8 @@ def enhance_test_set(
         estimates[name] = (rows, enhanced)
         if name == "learned":
             routing = decisions
-        if name == "learned" and device == "cpu":
-            rtf = (time.perf_counter() - started) * SAMPLE_RATE / enhanced.numel()
+            if device == "cpu":
+                rtf = (time.perf_counter() - started) * SAMPLE_RATE / enhanced.numel()
     return Enhanced(estimates, routing, _examples(test, estimates["learned"][1]), rtf)
 
 

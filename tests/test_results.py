@@ -7,6 +7,7 @@ import pytest
 
 RESULTS = Path(__file__).parents[1] / "results"
 PROSE = " ".join((RESULTS / "README.md").read_text().split())
+KINDS = ("noise", "reverb")
 FORCED = "table7b_counterfactuals"
 PESQ = {"group": "PESQ-WB (MOS-LQO)"}
 FULL = {**PESQ, "network": "S-MoE EMBDL, multi, supervised, global"}
@@ -69,3 +70,26 @@ def test_quoted_router_accuracy(study):
     rows = rows[rows["network"].str.contains("supervised.global", regex=False)]
     percent = (100 * rows["accuracy"]).round().astype(int)
     assert f"{percent.min()} to {percent.max()} %" in PROSE
+
+
+def test_quoted_specialisation():
+    """Of the S-MoE cells of `core`: where one expert alone is significantly better (marked *)."""
+    lines = (RESULTS / "core" / "tables" / "table7c_specialisation.md").read_text().splitlines()
+    rows = {kind: [line for line in lines if line.startswith(f"| {kind} |")] for kind in KINDS}
+    sure = {kind: sum(row.rstrip(" |").endswith("*") for row in rows[kind]) for kind in KINDS}
+    assert sure["noise"] == 0
+    assert f"significantly in {sure['reverb']} of 31 networks" in PROSE
+    table = pd.read_csv(RESULTS / "core" / "tables" / "table7c_specialisation.csv")
+    smoe = table[table["group"].str.contains("multi.supervised") & (table["condition"] == "noise")]
+    assert len(smoe) == 31
+    assert f"and in {(smoe['noise_minus_reverb'] < 0).sum()} the reverb expert" in PROSE
+
+
+def test_quoted_gains_of_the_oracle():
+    """In STOI, with and without a late-decoder layer."""
+    rows = pd.read_csv(RESULTS / "core" / "tables" / f"{FORCED}.csv")
+    rows = rows[(rows["group"] == "STOI") & rows["network"].str.contains("multi.supervised")]
+    late = rows["network"].str[4] == "L"
+    for some, phrase in ((late, "gain STOI, by {}"), (~late, "other 15 by {}")):
+        gains = rows.loc[some, "oracle_minus_learned"]
+        assert phrase.format(f"{gains.min():.3f} to {gains.max():.3f}") in PROSE
