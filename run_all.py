@@ -53,7 +53,6 @@ def run(
     jobs: options.Jobs = "auto",
     threads: options.Threads = None,
     device: options.Device = "auto",
-    deterministic: options.Deterministic = False,
     backend: options.Backend = "loky",
     address: options.Address = None,
     slurm: options.Slurm = None,
@@ -79,7 +78,7 @@ def run(
 
     chosen = load_study(study, data, settings or [])
     limits = {"max_hours": max_hours, "timeout_hours": timeout}
-    where = {"address": address, "slurm": tuple(slurm or ()), "deterministic": deterministic}
+    where = {"address": address, "slurm": tuple(slurm or ())}
     means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)
     outcome = run_study(
         chosen,

@@ -103,7 +103,6 @@ def bench(
         measurements = _measurements(QUICK if quick else FULL, quick)
         if on_gpu or make_step:
             content["plan"] = "gpu"
-            torch.backends.cudnn.benchmark = on_gpu  # as in training
             measurements = bench_gpu.measurements(quick, device, make_step or CapturedStep)
         for title, measure in measurements:
             on_progress(f"{time.perf_counter() - started:4.0f} s  {title}")

@@ -26,7 +26,6 @@ class Means:
         checkpoint_interval_s: Least time between two checkpoints of a run.
         deadline: Time, in seconds since the epoch, at which runs are stopped; None for never.
         timeout_s: A run that takes longer at one go has failed; None for no limit.
-        deterministic: On a GPU, no algorithm is chosen by timing; runs on a CPU always are.
     """
 
     jobs: int
@@ -38,7 +37,6 @@ class Means:
     checkpoint_interval_s: float = 20.0
     deadline: float | None = None
     timeout_s: float | None = None
-    deterministic: bool = False
 
 
 def means_of(
@@ -52,7 +50,6 @@ def means_of(
     timeout_hours: float | None = None,
     address: str | None = None,
     slurm: tuple[str, ...] = (),
-    deterministic: bool = False,
 ) -> Means:
     """The means that the command line asks for.
 
@@ -89,7 +86,6 @@ def means_of(
         checkpoint_interval_s=checkpoint_interval_s,
         deadline=time.time() + 3600 * max_hours if max_hours else None,
         timeout_s=3600 * timeout_hours if timeout_hours else None,
-        deterministic=deterministic,
     )
 
 

@@ -47,13 +47,6 @@ Threads = Annotated[
     typer.Option(min=1, help="Threads of each run; default: cores divided by jobs."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Deterministic = Annotated[
-    bool,
-    typer.Option(
-        "--deterministic",
-        help="On a GPU the same bits in every run, killed or not; no slower at width 8.",
-    ),
-]
 Backend = Annotated[
     str, typer.Option(help="loky (this machine), ray (a cluster) or slurm (its queue).")
 ]

@@ -183,5 +183,4 @@ def _job(run: PlannedRun, means: Means, corpus_folder: Path, commit: str) -> Job
         checkpoint_interval_s=means.checkpoint_interval_s,
         deadline=means.deadline,
         timeout_s=means.timeout_s,
-        deterministic=means.deterministic,
     )

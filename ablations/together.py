@@ -81,9 +81,7 @@ def do_together(jobs: list[Job], size: int, begun: Connection, parent_pid: int) 
     torch.set_num_threads(first.threads)
     try:
         if first.device != "cpu":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums vary
             torch.cuda.set_device(first.device)
-            torch.backends.cudnn.benchmark = not first.deterministic
         _do_all(list(jobs), size, begun, claims)
     except Exception:
         logging.getLogger(__name__).exception("this process has to end")

@@ -47,7 +47,6 @@ class Job:
         deadline: When to stop, in seconds since the epoch; None for never.
         timeout_s: A run that takes longer at one go has failed; None for no limit.
         depot: On a cluster, name of the actor that serves nodes which do not see the results.
-        deterministic: On a GPU, no algorithm is chosen by timing.
         alone: Not to be trained side by side with others, which may have been its undoing.
     """
 
@@ -65,7 +64,6 @@ class Job:
     deadline: float | None = None
     timeout_s: float | None = None
     depot: str | None = None
-    deterministic: bool = False
     alone: bool = False
 
 

@@ -5,6 +5,7 @@ whole state.
 """
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -249,6 +250,8 @@ def untrained(
     """
     assert config.model is not None, "the unprocessed input is not trained"
     on_gpu = device.startswith("cuda")
+    if on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums vary
     torch.use_deterministic_algorithms(mode=True, warn_only=on_gpu)
     # A debugging aid of that mode writes all new memory once more, 5 % of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore
