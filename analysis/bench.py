@@ -1,33 +1,16 @@
-"""Tables and the figure of what the network costs, from `results/bench/*.json`."""
+"""Tables of what the network costs, from `results/bench/*.json`."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from analysis import figures as style
+from analysis.figures_bench import SIDES, Record, draw_gpu, draw_sweeps, with_floors
 from analysis.load import BundleError
 from analysis.render import FORMATS, MISSING, Column, Entry, Row, Table
 
 SCHEMA_VERSION = 1
-_SIDES = {
-    "reference": ("literal, float32", style.BLACK, "o"),
-    "fast_float32": ("float32", style.BLUE, "s"),
-    "fast_bfloat16": ("bfloat16", style.VERMILION, "D"),
-    "single_float32": ("single-expert, float32", style.GREEN, "^"),
-    "captured": ("captured, bfloat16", style.VERMILION, "D"),
-    "arithmetic": ("floor of arithmetic", style.GREY, "v"),
-    "memory": ("floor of memory", style.SKY, "v"),
-}
-_AXES = {
-    "width": "channels of the first level",
-    "batch": "signals per batch",
-    "length_s": "length of a signal (s)",
-}
-_QUANTITIES = {"sweep_step": "training step (s)", "sweep_inference": "inference (s)"}
 _COLUMNS = [
     Column("Measured", "measured", numeric=False),
     Column("Against", "against", numeric=False),
@@ -50,7 +33,6 @@ matrix products, unpadded, every expert on every sample; the floor of arithmetic
 large product's rate in bfloat16. Floor of memory: what complex convolutions read and write, \
 forward and backward, in bfloat16 at a copy's rate."""
 _TRIAL = ["Tiny sizes and few rounds: a trial of the benchmark, not a result."]
-Record = dict[str, Any]
 
 
 def report_bench(folder: Path) -> list[Path]:
@@ -124,7 +106,7 @@ def _row(
 ) -> Row:
     """One side against another; the last value is a rate, or else the ratio of CPU time."""
     wall, quartiles = np.array(times[side]["wall_s"]), MISSING
-    names = [_SIDES.get(s, (s,))[0] if s else MISSING for s in (side, baseline)]
+    names = [SIDES.get(s, (s,))[0] if s else MISSING for s in (side, baseline)]
     if side.startswith("single"):
         names[1] = "multi-expert, float32"
     against = ratios = cpu_ratios = np.array([np.nan])
@@ -144,7 +126,7 @@ def _notes(record: Record) -> list[str]:
         seconds = record["batch"] * record["length_s"]
         factors = [
             f"{label} {np.median(record['times'][side]['wall_s']) / seconds:.4f}"
-            for side, (label, *_) in _SIDES.items()
+            for side, (label, *_) in SIDES.items()
             if side in record["times"]
         ]
         return [
@@ -196,13 +178,8 @@ def _floor_notes(measurements: list[Record]) -> list[str]:
     return notes
 
 
-def _with_floors(record: Record) -> Record:
-    floors = {side: {"wall_s": [s]} for side, s in record.get("floors_s", {}).items()}
-    return record["times"] | floors
-
-
 def _gpu_rows(record: Record) -> list[Row]:
-    times, size = _with_floors(record), _SIZE.format(**record)
+    times, size = with_floors(record), _SIZE.format(**record)
 
     def row(side: str, baseline: str | None, group: str) -> Row:
         rate = record.get("flops", np.nan) / np.median(times[side]["wall_s"]) / 1e12
@@ -238,62 +215,3 @@ def _si(value: float) -> str:
     """Three digits and the prefix of a unit: 5.29e10 becomes "52.9 G"."""
     power = min(4, int(np.log10(value) // 3))
     return f"{value / 1000**power:.3g} {' kMGT'[power]}".replace("  ", " ")
-
-
-def draw_gpu(content: Record) -> Figure:
-    """Time of a training step against width, and against how many networks are trained at once."""
-    left, right = (figure := style.new_figure(style.DOUBLE_COLUMN_IN, 2.4)).subplots(1, 2)
-    steps = [r for r in content["measurements"] if r["what"] == "step"]
-    together = [
-        r | {"cells": int(number), "times": _with_floors(r) | {"captured": side}}
-        for r in content["measurements"] if r["what"] == "together"
-        for number, side in r["times"].items()
-    ]  # fmt: skip
-    _draw_sweep(left, [r | {"times": _with_floors(r)} for r in steps], "width")
-    _draw_sweep(right, together, "cells")
-    left.set(xlabel=_AXES["width"], ylabel="training step (s)")
-    right.set(xlabel="networks at once", ylabel="step of each (ms)")
-    right.set(yscale="linear", ylim=(0, None))
-    right.yaxis.set_major_formatter(lambda seconds, _: f"{seconds * 1e3:g}")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-    return figure
-
-
-def draw_sweeps(content: Record) -> Figure:
-    """Time of a training step and of inference against width, batch and length."""
-    figure = style.new_figure(style.DOUBLE_COLUMN_IN, 3.6)
-    grid = figure.subplots(len(_QUANTITIES), len(_AXES), sharey="row", squeeze=False)
-    for row, (what, label) in zip(grid, _QUANTITIES.items(), strict=True):
-        records = [r for r in content["measurements"] if r["what"] == what]
-        for axes, axis in zip(row, _AXES, strict=True):
-            _draw_sweep(axes, records, axis)
-        row[0].set_ylabel(label)
-    for axes, title in zip(grid[-1], _AXES.values(), strict=True):
-        axes.set_xlabel(title)
-    handles, labels = grid[-1][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(handles))
-    return figure
-
-
-def _draw_sweep(axes: Axes, records: list[Record], axis: str) -> None:
-    """One quantity along one axis: medians with their range; the other axes at their base size."""
-    others = [a for a in _AXES if a != axis]
-    base = [max(v, key=v.count, default=None) for v in ([r[a] for r in records] for a in others)]
-    line = sorted((r for r in records if [r[a] for a in others] == base), key=lambda r: r[axis])
-    for side, (label, colour, marker) in _SIDES.items():
-        drawn = [r for r in line if side in r["times"]]
-        if not drawn:
-            continue
-        walls = [np.array(r["times"][side]["wall_s"]) for r in drawn]
-        middle = np.array([np.median(w) for w in walls])
-        low, high = np.array([w.min() for w in walls]), np.array([w.max() for w in walls])
-        axes.errorbar(
-            [r[axis] for r in drawn], middle, [middle - low, high - middle], label=label,
-            color=colour, marker=marker, markersize=3.5, capsize=1.5,
-        )  # fmt: skip
-    values = [r[axis] for r in line]
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    axes.set_xticks(values, [f"{v:g}" for v in values])
-    axes.minorticks_off()
-    style.light_grid(axes, "y")
