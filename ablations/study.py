@@ -109,8 +109,8 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
     file = _read(path)
     settings = {section: getattr(file, section) for section in SECTIONS}
     for section, fields in settings.items():
-        for name in fields:
-            _require_known(f"{section}.{name}")
+        for leaf in fields:
+            _require_known(f"{section}.{leaf}")
     cells = tuple(expand(file.cells))
     study = Study(
         name=path.stem,
