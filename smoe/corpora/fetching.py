@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import Request, build_opener
 
 CONNECTIONS = 8
 TIMEOUT_S = 30.0
@@ -119,7 +119,7 @@ def _append(wanted: Wanted) -> None:
         return
     request = Request(wanted.address, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:
+        with build_opener().open(request, timeout=TIMEOUT_S) as answer:
             goes_on = answer.status == REST_FOLLOWS
             with wanted.partial.open("ab" if goes_on else "wb") as file:
                 shutil.copyfileobj(answer, file, CHUNK)
