@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smoe.corpora import recordings
 from smoe.corpora.audio import walk
 from smoe.corpora.folders import Source, complete, dealt_out, tree
 from smoe.corpora.pool import PAIRED
@@ -151,7 +152,7 @@ def joined(spec: str) -> list[Source]:
     """Files of several corpora together.
 
     Args:
-        spec: Parts "name:ROOT" joined by "+"; "folders:PATH" may stand among them.
+        spec: Parts "name:ROOT" joined by "+"; "folders:PATH" and "recordings" may stand among them.
 
     Raises:
         UserError: Unknown name, a root without such files, or a kind that no part has.
@@ -161,10 +162,12 @@ def joined(spec: str) -> list[Source]:
         name, _, root = part.partition(":")
         if name == "folders":
             found += [replace(s, name=f"{root}/{s.name}") for s in tree(Path(root).expanduser())]
+        elif name == recordings.NAME:
+            found += recordings.sources(root)
         elif name in LAYOUTS:
             found += laid_out(name, Path(root).expanduser())
         else:
-            known = ", ".join([*LAYOUTS, "folders"])
+            known = ", ".join([*LAYOUTS, "folders", recordings.NAME])
             raise UserError(f"There is no corpus {name}; joined by + can be {known}.")
     found = complete(found, spec, "join one with +, such as demand:ROOT or mit:ROOT")
     # Some publishers give splits and some do not: only the latter's files are dealt out.
