@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ablations import backends
 from ablations.display import study_progress
+from ablations.emulation import emulation_warning
 from ablations.grid import expand
 from ablations.means import Means
 from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
@@ -100,9 +101,12 @@ def run_study(
     spent = f"{means.jobs} at once on {means.device}, {means.threads} thread(s) each"
     done = f"{len(finished)} of {len(runs)} runs done; {spent}."
     console.print(f"[bold]{study.title}[/]: {done}", highlight=False)
+    chosen = choice.of(unfinished)
+    if chosen and (warning := emulation_warning(study, means)):
+        console.print(f"[yellow]{warning}[/]", highlight=False)
     mirror = _mirror(study, results, tracking_uri, draw, console)
     with study_progress(console, runs, means.device) as show:
-        watch, chosen = _watch(study, runs, show, mirror), choice.of(unfinished)
+        watch = _watch(study, runs, show, mirror)
         outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=bool(choice.retry))
     outcome.skipped = finished
     outcome.set_aside = damaged + outcome.set_aside

@@ -17,10 +17,12 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "run_all.py"), *map(str, arguments)]
 
 
-def run_all(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100"}
+def run_all(
+    *arguments: str | Path, environment: dict[str, str] | None = None, **options
+) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "COLUMNS": "100", **(environment or {})}
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, check=False, **options
+        command(*arguments), capture_output=True, text=True, env=env, check=False, **options
     )
 
 
