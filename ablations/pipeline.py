@@ -203,13 +203,13 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
 
     Raises:
         UserError: the study, cell or seed has no finished run, or its weights are not here.
+        BundleError: the bundle is incomplete or damaged.
     """
-    import pandas as pd
+    from stored.bundle import read_bundle
 
-    table = results / study / "runs.parquet"
-    if not table.is_file():
-        raise UserError(f"There are no results in {table.parent}; run the study first.")
-    runs = pd.read_parquet(table)
+    if not (results / study / "study.json").exists():
+        raise UserError(f"There are no results in {results / study}; run the study first.")
+    runs = read_bundle(results / study).runs
     run_ids = runs.loc[(runs["cell"] == cell) & (runs["seed"] == seed), "run_id"].tolist()
     if not run_ids:
         have = ", ".join(sorted(set(runs["cell"]))[:6])
