@@ -30,7 +30,11 @@ COLUMNS = {
         "grad_norm", "learning_rate",
     ),
 }  # fmt: skip
-_TEXT = ("run_id", "utterance", "condition", "counterfactual", "layer", "error")
+_OPTIONAL = {"utterances.parquet": ("speaker", "noise", "noise_type", "room")}  # new bundles
+_TEXT = (
+    "run_id", "utterance", "condition", "counterfactual", "layer", "error",
+    *_OPTIONAL["utterances.parquet"],
+)  # fmt: skip
 
 
 class BundleError(Exception):
@@ -107,6 +111,7 @@ def _read(path: Path) -> pd.DataFrame:
             f"{path} lacks the column {', '.join(missing)}: "
             "it was written by another version, run the study again."
         )
+    wanted += tuple(name for name in _OPTIONAL.get(path.name, ()) if name in schema.names)
     texts = [name for name in _TEXT if name in wanted]
     frame = pq.read_table(path, columns=list(wanted), read_dictionary=texts).to_pandas()
     for name in texts:
@@ -158,7 +163,8 @@ def _rows_of(values: pd.Series, known: pd.Series, path: Path) -> np.ndarray:
 
 
 def _utterance_table(table: pd.DataFrame, path: Path) -> pd.DataFrame:
-    meta = table[["utterance", "condition", "snr_db", "rt60_s"]].drop_duplicates()
+    known = [name for name in _OPTIONAL["utterances.parquet"] if name in table]
+    meta = table[["utterance", "condition", "snr_db", "rt60_s", *known]].drop_duplicates()
     meta = meta.astype({"utterance": str, "condition": str})
     twice = meta[meta["utterance"].duplicated()]
     if len(twice):
