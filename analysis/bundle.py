@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import vocabulary as words
+from analysis.clusters import TestSet
 from analysis.samples import Sample
 
 
@@ -22,7 +23,8 @@ class Bundle:
         folder: Where they were read from.
         study: Contents of `study.json`.
         runs: One row per finished run, in the order of cells and seeds.
-        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`.
+        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`, and where
+            the study stored them `speaker, noise, noise_type, room`.
         scores: Metric to [counterfactual, run, utterance]; NaN is missing.
         errors: One row per score that failed: `run, utterance, counterfactual, error`.
         routing: As stored, with `run` and `position` (row numbers of the two frames above).
@@ -80,6 +82,16 @@ class Bundle:
         devices = self.runs["device"].dropna().unique()
         return len(devices) == 1 and str(devices[0]).startswith("cpu")
 
+    @cached_property
+    def test_set(self) -> TestSet:
+        """Condition, speaker, noise and room of each test utterance.
+
+        A bundle without rooms tells them apart by their RT60.
+        """
+        clusters = {k: self.utterances[k] for k in words.CLUSTERS if k in self.utterances}
+        clusters.setdefault("room", self.utterances["rt60_s"])
+        return TestSet(self.strata, {k: pd.factorize(v)[0] for k, v in clusters.items()})
+
     def cells(self) -> list[str]:
         """Cells with at least one finished run, without the unprocessed input, in table order."""
         return sorted(set(self.run_rows) - {words.UNPROCESSED}, key=words.cell_order)
@@ -108,7 +120,7 @@ class Bundle:
         return Sample(
             scores=self.scores[metric][index][rows],
             seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
-            strata=self.strata,
+            test_set=self.test_set,
             any_seed=cell == words.UNPROCESSED,
             weights={cell: 1.0},
         )

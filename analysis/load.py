@@ -63,7 +63,8 @@ def _rows_of(values: pd.Series, known: pd.Series, path: Path) -> np.ndarray:
 
 
 def _utterance_table(table: pd.DataFrame) -> pd.DataFrame:
-    meta = table[["utterance", "condition", "snr_db", "rt60_s"]].drop_duplicates()
+    later = [name for name in ("speaker", "noise", "noise_type", "room") if name in table]
+    meta = table[["utterance", "condition", "snr_db", "rt60_s", *later]].drop_duplicates()
     meta = meta.astype({"utterance": str, "condition": str})
     meta["stratum"] = meta["condition"].map(words.CONDITIONS.index)
     return meta.sort_values(["stratum", "utterance"]).reset_index(drop=True)

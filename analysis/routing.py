@@ -41,8 +41,7 @@ def per_utterance(bundle: Bundle, rows: pd.DataFrame, values: pd.Series | np.nda
     np.add.at(counts, (index[0][known], index[1][known]), 1)
     with np.errstate(invalid="ignore"):
         scores = np.where(counts > 0, sums / counts, np.nan)
-    strata = bundle.strata
-    return Sample(scores, tuple(int(s) for s in seeds), strata)
+    return Sample(scores, tuple(int(s) for s in seeds), bundle.test_set)
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,8 @@ def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 def _specialisation(share: Sample) -> Interval | None:
     """Difference of means between two groups of utterances, as one linear mean over both."""
     noise, reverb = (
-        (share.strata == words.CONDITIONS.index(c)) & share.complete() for c in ("noise", "reverb")
+        (share.test_set.strata == words.CONDITIONS.index(c)) & share.complete()
+        for c in ("noise", "reverb")
     )
     if not noise.any() or not reverb.any():
         return None

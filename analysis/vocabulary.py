@@ -9,6 +9,7 @@ NO_PLACEMENT = "-----"
 
 DISTORTED = ("noise", "reverb", "both")
 CONDITIONS = (*DISTORTED, "clean")
+CLUSTERS = ("speaker", "noise", "room")  # what test utterances can have in common
 CLASSES = DISTORTED  # router classes 0, 1, 2
 N_CLASSES = len(CLASSES)
 
@@ -27,6 +28,7 @@ DENSE_CONTROLS = ("dense-params", "dense-macs")
 ROUTING_CONTROLS = ("uniform", "shuffled-labels")
 COUNTERFACTUALS = (
     "learned", "oracle", "uniform", "random", "swapped", "noise-only", "reverb-only",
+    "learned-normalized", "learned-paper", "oracle-paper",
 )  # fmt: skip
 
 _CELL_NAMES = {

@@ -11,7 +11,10 @@ AXES = {
     "routing": ("supervised", "implicit", "uniform"),
     "router_scope": ("global", "per_layer"),
 }
-COUNTERFACTUALS = ("learned", "oracle", "uniform", "random", "swapped")  # and `KIND-only`
+COUNTERFACTUALS = (
+    "learned", "learned-paper", "learned-normalized", "oracle", "oracle-paper",
+    "uniform", "random", "swapped",
+)  # fmt: skip
 _MOST_EXPERTS = 6
 _LAST_CLASS = 2**_MOST_EXPERTS - 1  # every subset of the distortion kinds, the empty one included
 
