@@ -203,9 +203,7 @@ def test_a_folder_of_the_users_own_is_left_alone(served: Path, tmp_path: Path) -
     manifest = (tmp_path / "recordings" / "manifest.csv").read_text()
     with pytest.raises(UserError, match=r"--data \./recordings"):
         open_corpus("recordings", tmp_path / "cache")
-    with pytest.raises(
-        UserError, match=r"files of your own; use them as --data \./recordings"
-    ):
+    with pytest.raises(UserError, match=r"files of your own; use them as --data \./recordings"):
         download("recordings")
     assert (tmp_path / "recordings" / "manifest.csv").read_text() == manifest
     assert open_corpus("./recordings", tmp_path / "cache").pools["rir", "test"].names
