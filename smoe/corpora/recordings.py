@@ -79,7 +79,7 @@ def sources(root: str) -> list[Source]:
     lacking = [file for file in files if not file.is_whole(place)]
     if lacking:
         yours = ""
-        if len(lacking) == len(files) and place.is_dir() and any(place.iterdir()):
+        if _is_another(place, files):
             yours = f"; a folder of your own is named by its path, --data {_by_path(place)}"
         raise UserError(
             f"{_missing(lacking, files, place)}; `python run_all.py data prepare --data "
@@ -109,7 +109,7 @@ def fetched(root: str, progress: Progress) -> list[str]:
     damaged = [file.path for file in lacking if (place / file.path).exists()]
     wanted = [Wanted(_address(f), place / f.path, f.bytes, f.sha256) for f in lacking]
     try:
-        _copy_manifest(place)
+        _copy_manifest(place, files)
         fetch_all(wanted, lambda done: progress("fetching", done, len(lacking)))
     except (OSError, WrongBytesError) as error:
         left = [file for file in files if not file.is_whole(place)]
@@ -160,17 +160,26 @@ def _missing(lacking: list[RawFile], files: list[RawFile], place: Path) -> str:
     return f"Of the {len(files)} files of {NAME} in {place}, {' and '.join(parts)}, {_mb(lacking)}"
 
 
-def _copy_manifest(place: Path) -> None:
+def _copy_manifest(place: Path, files: list[RawFile]) -> None:
     """Put the manifest beside the files.
 
     Raises:
         UserError: The folder holds another corpus.
     """
-    copy = place / COPY
-    place.mkdir(parents=True, exist_ok=True)
-    if copy.exists() and "address" not in copy.read_text("utf-8", "replace").partition("\n")[0]:
+    if _is_another(place, files):
         raise UserError(
-            f"{place} holds a corpus of your own ({copy}); use it as --data {_by_path(place)}, "
-            f"and put {NAME} elsewhere, as in --data {NAME}:/another/folder."
+            f"{place} holds files of your own; use them as --data {_by_path(place)}, and put "
+            f"{NAME} elsewhere, as in --data {NAME}:/another/folder."
         )
-    shutil.copyfile(MANIFEST, copy)
+    place.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(MANIFEST, place / COPY)
+
+
+def _is_another(place: Path, files: list[RawFile]) -> bool:
+    """Return whether a folder holds something, but neither this manifest nor any of its files."""
+    if not place.is_dir() or not any(place.iterdir()):
+        return False
+    copy = place / COPY
+    if copy.is_file():
+        return "address" not in copy.read_text("utf-8", "replace").split("\n")[0]
+    return not any((place / file.path).exists() for file in files)

@@ -132,6 +132,7 @@ def test_the_part_of_a_killed_call_is_taken_up_unless_it_is_damaged(
     whole = (served / "noise-group1 a.flac").read_bytes()
     folder = tmp_path / "recordings" / "noise" / "group1"
     folder.mkdir(parents=True)
+    (tmp_path / "recordings" / "manifest.csv").write_bytes(recordings.MANIFEST.read_bytes())
     (folder / "noise-group1_a.flac.partial").write_bytes(whole[:500])
     damaged = tmp_path / "recordings" / "noise" / "group0" / "noise-group0_a.wav.partial"
     damaged.parent.mkdir()
@@ -202,10 +203,14 @@ def test_a_folder_of_the_users_own_is_left_alone(served: Path, tmp_path: Path) -
     manifest = (tmp_path / "recordings" / "manifest.csv").read_text()
     with pytest.raises(UserError, match=r"--data \./recordings"):
         open_corpus("recordings", tmp_path / "cache")
-    with pytest.raises(UserError, match=r"holds a corpus of your own .*--data \./recordings"):
+    with pytest.raises(UserError, match=r"files of your own; use them as --data \./recordings"):
         download("recordings")
     assert (tmp_path / "recordings" / "manifest.csv").read_text() == manifest
     assert open_corpus("./recordings", tmp_path / "cache").pools["rir", "test"].names
+    (tmp_path / "recordings" / "manifest.csv").unlink()  # a tree without one would be misread
+    with pytest.raises(UserError, match="holds files of your own"):
+        download("recordings")
+    assert not (tmp_path / "recordings" / "manifest.csv").exists()
 
 
 def test_recordings_can_be_joined_with_other_corpora(served: Path, tmp_path: Path) -> None:
