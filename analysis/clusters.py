@@ -121,7 +121,9 @@ def cluster_excess(residuals: Array, test_set: TestSet) -> dict[str, Component]:
         excess = np.maximum(total - own @ members.any(axis=1), 0)
         # Satterthwaite's df of a difference: the spread is that of the whole V_g
         with np.errstate(divide="ignore", invalid="ignore"):
-            found[kind] = Component(excess, np.where(excess > 0, df * (excess / total) ** 2, np.inf))
+            found[kind] = Component(
+                excess, np.where(excess > 0, df * (excess / total) ** 2, np.inf)
+            )
     return found
 
 

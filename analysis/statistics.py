@@ -85,9 +85,7 @@ def mean_interval(
     return Interval(means, means - half, means + half, components)
 
 
-def _components(
-    scores: Array, test_set: TestSet, seeds: Component | None
-) -> tuple[Component, ...]:
+def _components(scores: Array, test_set: TestSet, seeds: Component | None) -> tuple[Component, ...]:
     n_seeds = scores.shape[-2]
     utterances = utterance_component(scores.mean(axis=-2), test_set)
     if n_seeds < 2:

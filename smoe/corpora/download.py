@@ -17,6 +17,7 @@ from pathlib import Path
 from smoe.corpora import recordings
 from smoe.corpora.fetching import reason
 from smoe.corpora.public import LAYOUTS
+from smoe.corpora.spec import folder, parts
 from smoe.errors import UserError
 
 Progress = Callable[[str, int, int], None]
@@ -48,11 +49,11 @@ def download(spec: str, progress: Progress = _silent) -> list[str]:
         UserError: None of the corpora can be fetched, or one could not be.
     """
     said = []
-    for name, root in (part.partition(":")[::2] for part in spec.split("+")):
+    for name, root in parts(spec):
         if name == recordings.NAME:
             said += recordings.fetched(root, progress)
         elif name in PARTS and root:
-            said.append(_fetched(name, Path(root).expanduser()))
+            said.append(_fetched(name, folder(root)))
     if not said:
         raise UserError(
             f"Nothing in {spec} can be downloaded; {recordings.NAME}, {' and '.join(PARTS)} can, "
@@ -81,8 +82,8 @@ PARTS: dict[str, tuple[tuple[str, ...], Callable[[Path, str], None]]] = {
 
 
 def _fetched(name: str, root: Path) -> str:
-    parts, fetch = PARTS[name]
-    missing = [part for part in parts if not (root / part).is_dir()]
+    all_parts, fetch = PARTS[name]
+    missing = [part for part in all_parts if not (root / part).is_dir()]
     if not missing:
         return f"{name} is in {root} already."
     staging = root / STAGING

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoe.corpora.fetching import Wanted, WrongBytesError, fetch_all, reason, sha256_of
-from smoe.corpora.folders import Source
+from smoe.corpora.source import Source
 from smoe.errors import UserError
 
 Progress = Callable[[str, int, int], None]
