@@ -147,7 +147,7 @@ def _opened(path: Path) -> Iterator["h5py.File"]:
 
 
 def _responses_in(file: "h5py.File") -> "h5py.Dataset":
-    data = _dataset(file, "Data.IR")
+    data = _dataset(file, "Data.IR", "f")
     if data.ndim != 3:
         raise RefusedFileError(
             f"has a Data.IR of {data.ndim} axes instead of measurements, receivers and samples"
@@ -159,7 +159,7 @@ def _responses_in(file: "h5py.File") -> "h5py.Dataset":
 
 def _sample_rate(file: "h5py.File", measurement: int) -> int:
     """The sample rate in Hz, of which there is one, or one for each measurement."""
-    rates = _dataset(file, "Data.SamplingRate")
+    rates = _dataset(file, "Data.SamplingRate", "fiu")
     if rates.ndim == 0:
         rate = float(rates[()])
     elif rates.size == 0:
@@ -173,8 +173,8 @@ def _sample_rate(file: "h5py.File", measurement: int) -> int:
     return round(rate)
 
 
-def _dataset(file: "h5py.File", name: str) -> "h5py.Dataset":
-    """An array of floating-point numbers that stands in this very file."""
+def _dataset(file: "h5py.File", name: str, types: str) -> "h5py.Dataset":
+    """An array of numbers of some of NumPy's kinds of types that stands in this very file."""
     import h5py
 
     link = file.get(name, getlink=True) if name in file else None
@@ -183,8 +183,8 @@ def _dataset(file: "h5py.File", name: str) -> "h5py.Dataset":
         raise RefusedFileError(f"is no SOFA file with impulse responses: it holds no {name}")
     if data.external or data.is_virtual:
         raise RefusedFileError(f"keeps its {name} in other files; save it as one")
-    if data.dtype.kind != "f":
-        raise RefusedFileError(f"has a {name} that is not of floating-point numbers")
+    if data.dtype.kind not in types:
+        raise RefusedFileError(f"has a {name} of another type than floating-point numbers")
     return data
 
 

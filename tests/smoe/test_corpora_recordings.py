@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from smoe.corpora import fetching, open_corpus, recordings
@@ -66,6 +68,7 @@ def served(small_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         rows.append(
             {
                 "path": f"{kind}/{group}/{name.replace(' ', '_')}",
+                "item": "",
                 "kind": "speech" if kind == "clean" else kind,
                 "group": group,
                 "split": SPLITS[int(group[-1])],
@@ -226,6 +229,29 @@ def test_recordings_can_be_joined_with_other_corpora(served: Path, tmp_path: Pat
     assert "mit/h000_Hall_0txts.wav" in names and "rir/group0/rir-group0_a.wav" in names
 
 
+def test_rows_may_share_a_file_which_is_fetched_once(served: Path, tmp_path: Path) -> None:
+    irs = np.random.default_rng(0).standard_normal((2, 2, 4000)) * 0.998 ** np.arange(4000)
+    with h5py.File(served / "room.sofa", "w") as file:
+        file["Data.IR"], file["Data.SamplingRate"] = irs, np.array([16000.0])
+    content = (served / "room.sofa").read_bytes()
+    with recordings.MANIFEST.open("a", newline="") as file:
+        for item in ("M0:R0", "M1:R1"):
+            csv.writer(file).writerow(
+                (
+                    "rir/room/room.sofa", item, "rir", "room", "train", len(content),
+                    hashlib.sha256(content).hexdigest(), "CC0 1.0", "nobody",
+                    f"{recordings.PUBLIC}/owner/name/{COMMIT}/room.sofa",
+                )
+            )  # fmt: skip
+    (said,) = download("recordings")
+    assert "13 files" in said and len(Handler.asked) == 13
+    corpus = open_corpus("recordings", tmp_path / "cache")
+    names = corpus.pools["rir", "train"].names
+    assert names[-2:] == ["rir/room/room.sofa#M0:R0", "rir/room/room.sofa#M1:R1"]
+    again = open_corpus(f"folders:{tmp_path / 'recordings'}", tmp_path / "cache")
+    assert again.data_hash == corpus.data_hash
+
+
 def test_the_manifest_names_files_at_pinned_commits_in_splits_that_share_nothing() -> None:
     files = recordings.raw_files()
     address = re.compile(r"https://raw\.githubusercontent\.com/[\w.-]+/[\w.-]+/[0-9a-f]{40}/\S+")
@@ -236,6 +262,10 @@ def test_the_manifest_names_files_at_pinned_commits_in_splits_that_share_nothing
         assert file.licence and file.attribution, file
     assert len({file.path for file in files}) == len({file.sha256 for file in files}) == len(files)
     assert sum(file.bytes for file in files) < 40e6
+    rows = recordings.rows()
+    assert len({(row.path, row.item) for row in rows}) == len(rows)
+    facts = {(r.path, r.group, r.split, r.bytes, r.sha256, r.licence, r.address) for r in rows}
+    assert len(facts) == len(files)
     assert {(f.kind, f.split) for f in files} == {
         (kind, split) for kind in ("speech", "noise", "rir") for split in set(SPLITS)
     }
