@@ -24,7 +24,8 @@ from smoe.metrics import METRICS
 SCHEMA_VERSION = 1
 PACKAGES = (
     "torch", "torchaudio", "numpy", "scipy", "pandas", "pyarrow", "pesq", "pystoi", "joblib",
-    "mlflow", "pydantic", "soundfile", "pyroomacoustics", "espeakng-loader",
+    "mlflow", "pydantic", "soundfile", "soxr", "pyroomacoustics",
+    "espeakng-loader",
 )  # fmt: skip
 # Names and types of the columns, so that a column that happens to be empty keeps its type.
 UTTERANCES = {

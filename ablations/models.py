@@ -18,7 +18,7 @@ from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
 
-NEEDED = ("torch", "numpy", "scipy", "soundfile", "pydantic", "mlflow")
+NEEDED = ("torch", "numpy", "scipy", "soundfile", "soxr", "pydantic", "mlflow")
 
 
 def register(results: Path, study: str, cell: str, seed: int, uri: str | None = None) -> str:

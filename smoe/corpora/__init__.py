@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from smoe.corpora.pool import Corpus, Pool, Recording, Refused, load, save
+from smoe.corpora.spec import folder, is_folder, parts
 from smoe.errors import UserError
 
 __all__ = ["Corpus", "Pool", "open_corpus"]
@@ -19,7 +20,7 @@ NAMED_ROOTS = (
     "rirs-noises", "but-reverbdb", "mit",
 )  # fmt: skip
 SYNTHESIS = ("espeakng-loader", "pyroomacoustics")
-DECODING = ("soundfile", "numpy", "scipy")
+DECODING = ("soundfile", "soxr", "numpy", "scipy")
 KNOWN = ("synthetic", "synthetic:tiny", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
 
@@ -38,25 +39,25 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
     """
     progress = progress or _silent
     content, prepare = _resolve(spec, progress)
-    folder = Path(cache_dir).expanduser() / hashlib.sha256(content.encode()).hexdigest()[:24]
-    corpus = load(folder, spec)
+    cached = folder(str(cache_dir)) / hashlib.sha256(content.encode()).hexdigest()[:24]
+    corpus = load(cached, spec)
     if corpus is None:
         from smoe.corpora.leakage import guarded
         from smoe.corpora.voicebank import gated
 
-        shutil.rmtree(folder, ignore_errors=True)  # there is none, or a damaged one
-        work = folder.with_name(f".making-{folder.name}")
+        shutil.rmtree(cached, ignore_errors=True)  # there is none, or a damaged one
+        work = cached.with_name(f".making-{cached.name}")
         try:
-            save(folder, gated(guarded(prepare(work)), cores(), progress))
+            save(cached, gated(guarded(prepare(work)), cores(), progress))
         except OSError as error:
             raise UserError(
                 f"The corpus could not be written to {cache_dir} ({error.strerror}); "
                 "free some space there or choose another folder."
             ) from error
         shutil.rmtree(work, ignore_errors=True)
-        corpus = load(folder, spec)
+        corpus = load(cached, spec)
     if corpus is None:
-        raise UserError(f"The prepared corpus in {folder} is damaged; delete it and try again.")
+        raise UserError(f"The prepared corpus in {cached} is damaged; delete it and try again.")
     return corpus
 
 
@@ -69,9 +70,9 @@ def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
     kind, _, rest = spec.partition(":")
     if kind == "synthetic" and rest in ("", "tiny"):
         return _synthetic(rest, progress)
-    if Path(spec).expanduser().is_dir():
+    if is_folder(spec):
         return _folders(f"folders:{spec}", progress)
-    if rest and ("+" in spec or kind in NAMED_ROOTS):
+    if rest and (len(parts(spec)) > 1 or kind in NAMED_ROOTS):
         return _folders(spec, progress)
     nearest = difflib.get_close_matches(spec, KNOWN, n=1)
     hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(KNOWN)}."
@@ -85,18 +86,33 @@ def _synthetic(size_name: str, progress: Progress) -> tuple[str, Prepare]:
         size = synthetic.TINY if size_name == "tiny" else synthetic.FULL
         return synthetic.recordings(size, cores(), progress, work)
 
-    sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak")
+    sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak", "resampling")
     return f"synthetic {size_name} {_made_by(sources, SYNTHESIS)}", prepare
 
 
 def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
     from smoe.corpora import folders, public
 
-    kind, _, root = spec.partition(":")
-    alone = kind == "folders" and "+" not in spec
-    found = folders.sources(Path(root).expanduser()) if alone else public.joined(spec)
+    (kind, root), *others = parts(spec)
+    alone = kind == "folders" and not others
+    found = folders.sources(folder(root)) if alone else public.joined(spec)
     content = folders.content_hash(found) + _made_by(
-        ("folders", "public", "audio", "acoustics"), ()
+        (
+            "folders",
+            "public",
+            "manifest",
+            "source",
+            "spec",
+            "walking",
+            "audio",
+            "containers",
+            "mpeg",
+            "decoding",
+            "levels",
+            "resampling",
+            "acoustics",
+        ),  # fmt: skip
+        (),
     )
     return content, lambda _work: folders.recordings(found, cores(), progress)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from smoe.corpora.public import LAYOUTS
+from smoe.corpora.spec import folder, parts
 from smoe.errors import UserError
 
 STAGING = ".downloading"
@@ -33,8 +34,7 @@ def download(spec: str) -> list[str]:
     Raises:
         UserError: None of the corpora can be fetched, or one could not be.
     """
-    wanted = [part.partition(":")[::2] for part in spec.split("+")]
-    offered = [(name, Path(root).expanduser()) for name, root in wanted if name in PARTS and root]
+    offered = [(name, folder(root)) for name, root in parts(spec) if name in PARTS and root]
     if not offered:
         raise UserError(
             f"Nothing in {spec} can be downloaded; {' and '.join(PARTS)} can, as in "
@@ -63,8 +63,8 @@ PARTS: dict[str, tuple[tuple[str, ...], Callable[[Path, str], None]]] = {
 
 
 def _fetched(name: str, root: Path) -> str:
-    parts, fetch = PARTS[name]
-    missing = [part for part in parts if not (root / part).is_dir()]
+    all_parts, fetch = PARTS[name]
+    missing = [part for part in all_parts if not (root / part).is_dir()]
     if not missing:
         return f"{name} is in {root} already."
     staging = root / STAGING

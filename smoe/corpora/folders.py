@@ -12,55 +12,30 @@ Where no splits are given, speakers, noise recordings and rooms are dealt out by
 names: 70 % train, 10 % valid, 20 % test, at least one each.
 """
 
-import csv
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from joblib import Parallel, delayed
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora import acoustics
-from smoe.corpora.audio import RefusedFileError, read, walk
+from smoe.corpora.audio import RefusedFileError, read
+from smoe.corpora.decoding import unreadable
+from smoe.corpora.manifest import MANIFEST, RESPONSES, from_manifest
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
+from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
+from smoe.corpora.spec import comparable, is_folder
+from smoe.corpora.walking import everything, summarised
 from smoe.errors import UserError
 
 Progress = Callable[[str, int, int], None]
-KIND_FOLDERS = {"clean": "speech", "speech": "speech", "noise": "noise", "rir": "rir"}
-SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
 DIRECT_PATH = round(acoustics.DIRECT_PATH_S * SAMPLE_RATE)
 UNITS = {"speech": "speakers", "noise": "noise recordings", "rir": "rooms"}
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file of a corpus before it is read.
-
-    Attributes:
-        path: The file.
-        name: Relative to the corpus, with forward slashes.
-        kind: "speech", "noise" or "rir".
-        group: Speaker, type of noise or room.
-        split: "train", "valid", "test", or "" where it is still to be dealt out.
-        onset: Known onset of an impulse response, or None to detect it.
-        rt60_s: Known reverberation time in s, or NaN to measure it.
-    """
-
-    path: Path
-    name: str
-    kind: str
-    group: str
-    split: str = ""
-    onset: int | None = None
-    rt60_s: float = float("nan")
-
-    @property
-    def unit(self) -> str:
-        """What must not stand in two splits: speaker, noise recording or room."""
-        return self.name if self.kind == "noise" else self.group
+AHEAD = 2  # files per thread that are decoded before they are asked for
 
 
 def sources(root: Path) -> list[Source]:
@@ -79,10 +54,9 @@ def tree(root: Path) -> list[Source]:
     Raises:
         UserError: No such folder, or a wrong manifest.
     """
-    if not root.is_dir():
+    if not is_folder(str(root)):
         raise UserError(f"There is no folder {root}; give one with clean/, noise/ and rir/ in it.")
-    manifest = root / "manifest.csv"
-    return _from_manifest(root, manifest) if manifest.exists() else _from_tree(root)
+    return from_manifest(root) if (root / MANIFEST).exists() else _from_tree(root)
 
 
 def complete(found: list[Source], where: str, remedy: str) -> list[Source]:
@@ -92,85 +66,48 @@ def complete(found: list[Source], where: str, remedy: str) -> list[Source]:
         UserError: A kind is missing; ends with the remedy.
     """
     for kind in KINDS:
-        if not any(source.kind == kind for source in found):
-            raise UserError(f"{where} holds no {kind} files; {remedy}.")
+        if not any(source.kind == kind and not source.refused for source in found):
+            raise UserError(f"{where} holds no {kind} files{_first_refused(found)}; {remedy}.")
     return sorted(found, key=lambda s: (s.kind, s.group, s.name))
 
 
+def _first_refused(found: list[Source]) -> str:
+    refused = [source for source in found if source.refused]
+    return f" (refused: {refused[0].name} {refused[0].refused})" if refused else ""
+
+
 def _from_tree(root: Path) -> list[Source]:
-    found = []
-    for path in walk(root):
+    found: dict[str, Source] = {}
+    left_out = []
+    for path, reason in everything(root):
         parts = path.relative_to(root).parts
-        below = next((i for i, p in enumerate(parts[:-1]) if p.lower() in KIND_FOLDERS), None)
-        if below is None:
-            continue
-        kind = KIND_FOLDERS[parts[below].lower()]
-        folders = [p for p in parts[below + 1 : -1] if p.lower() not in SPLIT_FOLDERS]
-        split = next(
-            (SPLIT_FOLDERS[p.lower()] for p in parts[:-1] if p.lower() in SPLIT_FOLDERS), ""
-        )
-        group = folders[0] if folders else path.stem
-        if kind == "speech" and not folders:
-            group = path.stem.replace("-", "_").split("_")[0]
-        found.append(Source(path, "/".join(parts), kind, group, split))
-    return found
+        place = _place(parts)
+        name = comparable("/".join(parts))
+        if name in found:  # another spelling of the same accents
+            name = "/".join(parts)
+        if reason or place is None:
+            if name not in (MANIFEST, RESPONSES):
+                reason = reason or "stands in no folder named clean, speech, noise or rir"
+                left_out.append((name, reason))
+        else:
+            found[name] = Source(path, name, *place)
+    refused = [Source(root / n, n, "", "", refused=reason) for n, reason in summarised(left_out)]
+    return [*found.values(), *refused]
 
 
-def _from_manifest(root: Path, manifest: Path) -> list[Source]:
-    responses = {row["path"]: row for row in _rows(root / "rir_info.csv", ("path",))}
-    found, listed = [], set()
-    for number, row in enumerate(_rows(manifest, ("path", "kind", "group")), start=2):
-        kind, split = KIND_FOLDERS.get(row["kind"], ""), SPLIT_FOLDERS.get(row.get("split", ""), "")
-        if not kind or (row.get("split") and not split):
-            wrong = row["split"] if kind else row["kind"]
-            raise UserError(
-                f"{manifest}, line {number}: {wrong!r} is neither a kind (speech, noise, rir) "
-                "nor a split (train, valid, test) in its place."
-            )
-        if row["path"] in listed:
-            raise UserError(f"{manifest}, line {number}: {row['path']} is listed a second time.")
-        listed.add(row["path"])
-        known = responses.get(row["path"], {})
-        found.append(
-            Source(
-                path=root / row["path"],
-                name=row["path"],
-                kind=kind,
-                group=row["group"] or row["path"],
-                split=split,
-                onset=None if np.isnan(onset := _number(known, "onset_sample")) else int(onset),
-                rt60_s=_number(known, "t20_s"),
-            )
-        )
-    return found
-
-
-def _rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a CSV file; none where there is no file."""
-    if not path.exists():
-        return []
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read as UTF-8 CSV ({error}); save it again.") from error
-    for number, row in enumerate(rows, start=2):
-        lacking = [column for column in required if not row.get(column)]
-        if lacking:
-            raise UserError(f"{path}, line {number}: the column {lacking[0]} is missing or empty.")
-    return [{key: value for key, value in row.items() if key and value} for row in rows]
-
-
-def _number(row: dict[str, str], column: str) -> float:
-    """A number of rir_info.csv that is not negative, NaN where it is not given."""
-    text = row.get(column, "nan")
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if value < 0 or np.isinf(value):
-        raise UserError(f"rir_info.csv gives {row['path']} a {column} of {text!r}; correct it.")
-    return value
+def _place(parts: tuple[str, ...]) -> tuple[str, str, str] | None:
+    """Kind, group and split of a file by the folders that it stands in, or None."""
+    below = next((i for i, p in enumerate(parts[:-1]) if p.lower() in KIND_FOLDERS), None)
+    if below is None:
+        return None
+    kind = KIND_FOLDERS[parts[below].lower()]
+    folders = [p for p in parts[below + 1 : -1] if p.lower() not in SPLIT_FOLDERS]
+    splits = (SPLIT_FOLDERS[p.lower()] for p in parts[:-1] if p.lower() in SPLIT_FOLDERS)
+    stem = Path(parts[-1]).stem
+    group = folders[0] if folders else stem
+    if kind == "speech" and not folders:
+        group = stem.replace("-", "_").split("_")[0]
+    return kind, comparable(group), next(splits, "")
 
 
 def dealt_out(found: list[Source]) -> list[Source]:
@@ -181,14 +118,14 @@ def dealt_out(found: list[Source]) -> list[Source]:
     """
     splits: dict[tuple[str, str], str] = {}
     for kind in KINDS:
-        members = [source for source in found if source.kind == kind]
+        members = [source for source in found if source.kind == kind and not source.refused]
         without = [source for source in members if not source.split]
         if without and len(without) < len(members):
             raise UserError(
                 f"{without[0].path} has no split, other {kind} files have; give all of them one, "
                 "or none."
             )
-        units = sorted({s.unit for s in without}, key=lambda u: hashlib.sha256(u.encode()).digest())
+        units = sorted({s.unit for s in without}, key=_drawn)
         if without and len(units) < len(SPLITS):
             raise UserError(
                 f"The corpus has {len(units)} {UNITS[kind]}; train, valid and test need at least "
@@ -198,7 +135,12 @@ def dealt_out(found: list[Source]) -> list[Source]:
         for i, unit in enumerate(units):
             part = "test" if i < test else "valid" if i < test + valid else "train"
             splits[kind, unit] = part
-    return [replace(s, split=s.split or splits[s.kind, s.unit]) for s in found]
+    return [replace(s, split=s.split or splits.get((s.kind, s.unit), "")) for s in found]
+
+
+def _drawn(unit: str) -> bytes:
+    """A number drawn for a unit by its name, which says nothing about where the corpus lies."""
+    return hashlib.sha256(unit.encode(errors="surrogateescape")).digest()
 
 
 def recordings(found: list[Source], jobs: int, progress: Progress) -> Iterator[Recording | Refused]:
@@ -213,11 +155,8 @@ def recordings(found: list[Source], jobs: int, progress: Progress) -> Iterator[R
         UserError: A kind has no usable file left in some split.
     """
     left = {(kind, split) for kind in KINDS for split in SPLITS}
-    reading = Parallel(n_jobs=jobs, prefer="threads", return_as="generator")(
-        delayed(_recording)(source) for source in found
-    )
     refused = []
-    for done, each in enumerate(cast(Iterator[Recording | Refused], reading), start=1):
+    for done, each in enumerate(_in_order(found, jobs), start=1):
         if isinstance(each, Refused):
             refused.append(each)
         else:
@@ -232,7 +171,24 @@ def recordings(found: list[Source], jobs: int, progress: Progress) -> Iterator[R
         )
 
 
+def _in_order(found: Iterable[Source], jobs: int) -> Iterator[Recording | Refused]:
+    """Read files in threads, a few ahead of what is asked for, so that memory stays bounded."""
+    with ThreadPoolExecutor(jobs) as threads:
+        reading: deque[Future[Recording | Refused]] = deque()
+        try:
+            for source in found:
+                reading.append(threads.submit(_recording, source))
+                if len(reading) >= AHEAD * jobs:
+                    yield reading.popleft().result()
+            while reading:
+                yield reading.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
 def _recording(source: Source) -> Recording | Refused:
+    if source.refused:
+        return Refused(source.name, source.refused)
     try:
         decoded = read(source.path, source.kind)
         audio, rt60_s, drr_db = decoded.audio, float("nan"), float("nan")
@@ -271,8 +227,12 @@ def content_hash(found: list[Source]) -> str:
     digest = hashlib.sha256()
     for source in found:
         known = (source.name, source.kind, source.group, source.split, source.onset, source.rt60_s)
-        digest.update(repr(known).encode(errors="surrogateescape"))
+        digest.update(repr((*known, source.refused)).encode(errors="surrogateescape"))
+        if source.refused:
+            continue
         try:
+            if unreadable(source.path):  # of a public corpus; a FIFO would never end
+                raise OSError
             with source.path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError:

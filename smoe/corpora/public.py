@@ -13,10 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from smoe.corpora.audio import walk
-from smoe.corpora.folders import Source, complete, dealt_out, tree
+from smoe.corpora.folders import complete, dealt_out, tree
 from smoe.corpora.pool import PAIRED
+from smoe.corpora.source import Source
+from smoe.corpora.spec import comparable, folder, parts
 from smoe.corpora.voicebank import CLEAN_TEST, NOISY_TEST
+from smoe.corpora.walking import walk
 from smoe.errors import UserError
 
 Place = tuple[str, str]  # group, and split or "" where the publisher gives none
@@ -157,15 +159,22 @@ def joined(spec: str) -> list[Source]:
         UserError: Unknown name, a root without such files, or a kind that no part has.
     """
     found: list[Source] = []
-    for part in spec.split("+"):
-        name, _, root = part.partition(":")
+    pieces = parts(spec)
+    for place, (name, root) in enumerate(pieces):
+        # By place among corpora of one name, never by root: names must not say where files lie.
+        before = sum(other == name for other, _ in pieces[:place])
+        prefix = f"{name}-{before + 1}" if before else name
         if name == "folders":
-            found += [replace(s, name=f"{root}/{s.name}") for s in tree(Path(root).expanduser())]
+            members = [replace(s, name=f"{prefix}/{s.name}") for s in tree(folder(root))]
         elif name in LAYOUTS:
-            found += laid_out(name, Path(root).expanduser())
+            members = [
+                replace(s, name=prefix + s.name.removeprefix(name))
+                for s in laid_out(name, folder(root))
+            ]
         else:
             known = ", ".join([*LAYOUTS, "folders"])
             raise UserError(f"There is no corpus {name}; joined by + can be {known}.")
+        found += members
     found = complete(found, spec, "join one with +, such as demand:ROOT or mit:ROOT")
     # Some publishers give splits and some do not: only the latter's files are dealt out.
     dealt = {s.name: s for s in dealt_out([s for s in found if not s.split])}
@@ -189,9 +198,9 @@ def laid_out(name: str, root: Path) -> list[Source]:
         place = layout.place((root.resolve().name, *relative))
         if place:
             group, split = place
-            full_name = "/".join((name, *relative))
+            full_name = comparable("/".join((name, *relative)))
             kind = PAIRED if path.parent.name == NOISY_TEST else layout.kind
-            found.append(Source(path, full_name, kind, f"{name}/{group}", split))
+            found.append(Source(path, full_name, kind, f"{name}/{comparable(group)}", split))
     if not found:
         fetch = ", or let `data prepare --download` fetch it" if name in DOWNLOADABLE else ""
         raise UserError(

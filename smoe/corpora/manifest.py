@@ -1,0 +1,121 @@
+"""The files of a folder as its `manifest.csv` names them.
+
+Columns: path, kind, group and optionally split (others are ignored). Beside it may stand
+rir_info.csv with path and any of t20_s, drr_db, onset_sample.
+"""
+
+import csv
+import os
+import posixpath
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from smoe.corpora.decoding import unreadable
+from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
+from smoe.corpora.spec import comparable
+from smoe.corpora.walking import audio_by_name, summarised
+from smoe.errors import UserError
+
+MANIFEST, RESPONSES = "manifest.csv", "rir_info.csv"
+
+
+def from_manifest(root: Path) -> list[Source]:
+    """List the files that a folder's manifest names.
+
+    Raises:
+        UserError: The manifest cannot be read or names something wrong; says which line.
+    """
+    manifest = root / MANIFEST
+    responses = {_place(root, r["path"])[1]: r for r in _rows(root / RESPONSES, ("path",))}
+    found: dict[str, Source] = {}
+    for number, row in enumerate(_rows(manifest, ("path", "kind", "group")), start=2):
+        kind, split = KIND_FOLDERS.get(row["kind"], ""), SPLIT_FOLDERS.get(row.get("split", ""), "")
+        if not kind or (row.get("split") and not split):
+            wrong = row["split"] if kind else row["kind"]
+            raise UserError(
+                f"{manifest}, line {number}: {wrong!r} is neither a kind (speech, noise, rir) "
+                "nor a split (train, valid, test) in its place."
+            )
+        path, name = _place(root, row["path"])
+        if name in found:
+            raise UserError(f"{manifest}, line {number}: {row['path']} is listed a second time.")
+        known = responses.get(name, {})
+        found[name] = Source(
+            path=path,
+            name=name,
+            kind=kind,
+            group=comparable(row["group"]),
+            split=split,
+            onset=None if np.isnan(onset := _number(known, "onset_sample")) else int(onset),
+            rt60_s=_number(known, "t20_s"),
+            refused=unreadable(path) or "",
+        )
+    return [*found.values(), *_unlisted(root, found)]
+
+
+def _place(root: Path, text: str) -> tuple[Path, str]:
+    """Where a path of a manifest leads, and the name that it has in the corpus.
+
+    Separators may be those of Windows, and accents spelt otherwise than by the file system.
+    """
+    posix = text.replace("\\", "/")
+    spellings = (text, posix, *(unicodedata.normalize(form, posix) for form in ("NFC", "NFD")))
+    paths = [root / spelling for spelling in spellings]
+    path = next((path for path in paths if _is_there(path)), paths[0])
+    below = posixpath.normpath(path.as_posix() if path == paths[0] else (root / posix).as_posix())
+    base = posixpath.normpath(root.as_posix()) + "/"
+    return path, comparable(below.removeprefix(base if base != "./" else ""))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # holds NUL
+        return False
+
+
+def _unlisted(root: Path, found: dict[str, Source]) -> Iterator[Source]:
+    """Audio files below the folder that its manifest does not name."""
+    listed = {os.path.realpath(source.path) for source in found.values() if not source.refused}
+    left_out = [
+        (comparable(path.relative_to(root).as_posix()), f"is not listed in {MANIFEST}")
+        for path in audio_by_name(root)
+        if os.path.realpath(path) not in listed
+    ]
+    named = [each for each in left_out if each[0] not in found]
+    for name, reason in summarised(named):
+        yield Source(root / name, name, "", "", refused=reason)
+
+
+def _rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
+    """Rows of a CSV file; none where there is no file."""
+    if not os.path.lexists(path):
+        return []
+    reason = unreadable(path)
+    if reason:
+        raise UserError(f"{path} {reason}; a manifest is a CSV file in UTF-8.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as UTF-8 CSV ({error}); save it again.") from error
+    for number, row in enumerate(rows, start=2):
+        lacking = [column for column in required if not row.get(column)]
+        if lacking:
+            raise UserError(f"{path}, line {number}: the column {lacking[0]} is missing or empty.")
+    return [{key: value for key, value in row.items() if key and value} for row in rows]
+
+
+def _number(row: dict[str, str], column: str) -> float:
+    """A number of rir_info.csv that is not negative, NaN where it is not given."""
+    text = row.get(column, "nan")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value < 0 or np.isinf(value):
+        raise UserError(f"rir_info.csv gives {row['path']} a {column} of {text!r}; correct it.")
+    return value

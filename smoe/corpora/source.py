@@ -1,0 +1,37 @@
+"""A file of a corpus before it is read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+KIND_FOLDERS = {"clean": "speech", "speech": "speech", "noise": "noise", "rir": "rir"}
+SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "dev": "valid", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a corpus before it is read.
+
+    Attributes:
+        path: The file.
+        name: Relative to the corpus, with forward slashes and composed accents.
+        kind: "speech", "noise" or "rir".
+        group: Speaker, type of noise or room.
+        split: "train", "valid", "test", or "" where it is still to be dealt out.
+        onset: Known onset of an impulse response, or None to detect it.
+        rt60_s: Known reverberation time in s, or NaN to measure it.
+        refused: Why it is left out already, or "".
+    """
+
+    path: Path
+    name: str
+    kind: str
+    group: str
+    split: str = ""
+    onset: int | None = None
+    rt60_s: float = float("nan")
+    refused: str = ""
+
+    @property
+    def unit(self) -> str:
+        """What must not stand in two splits: speaker, noise recording or room."""
+        return self.name if self.kind == "noise" else self.group
