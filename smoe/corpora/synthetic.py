@@ -12,17 +12,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import signal
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora import noises
 from smoe.corpora.pool import SPLITS, Recording
+from smoe.corpora.resampling import resampled
 from smoe.corpora.sentences import sentence
 from smoe.errors import UserError
 
@@ -188,11 +187,8 @@ def _speak(talker: Voice, seconds: float) -> list[np.ndarray]:
     header, samples = result.stdout.split(b"\n", 1)
     layout = json.loads(header)
     ends = np.cumsum(layout["samples"])[:-1]
-    common = gcd(SAMPLE_RATE, layout["sample_rate"])
     return [
-        signal.resample_poly(
-            part.astype(np.float64), SAMPLE_RATE // common, layout["sample_rate"] // common
-        )
+        resampled(part.astype(np.float64), layout["sample_rate"])
         for part in np.split(np.frombuffer(samples, dtype="<i2"), ends)
     ]
 
