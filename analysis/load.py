@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.verdict_rules import verdict_rules
 
 SCHEMA_VERSION = 1
 COLUMNS = {
@@ -92,6 +93,12 @@ def _read_study(path: Path) -> dict:
         raise BundleError(
             f"{path} lacks {', '.join(sorted(missing))} under `study`: run the study again."
         )
+    try:
+        verdict_rules(study)
+    except ValueError as error:
+        raise BundleError(
+            f"{path}: {error}; restore the section from the study file or run the study again."
+        ) from None
     return study
 
 

@@ -56,7 +56,7 @@ class Interval:
         """Root of the variance of the estimate; NaN without components."""
         if not self.components:
             return np.full(np.shape(self.estimate), np.nan)
-        return np.sqrt(np.sum([part.variance for part in self.components], axis=0))
+        return np.sqrt(np.asarray(sum(part.variance for part in self.components)))
 
 
 def mean_interval(
@@ -85,9 +85,7 @@ def mean_interval(
     return Interval(means, means - half, means + half, components)
 
 
-def _components(
-    scores: Array, test_set: TestSet, seeds: Component | None
-) -> tuple[Component, ...]:
+def _components(scores: Array, test_set: TestSet, seeds: Component | None) -> tuple[Component, ...]:
     n_seeds = scores.shape[-2]
     utterances = utterance_component(scores.mean(axis=-2), test_set)
     if n_seeds < 2:
