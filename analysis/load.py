@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.verdict_rules import verdict_rules
 from stored.bundle import read_bundle
 from stored.errors import BundleError as BundleError  # raised by every reader of stored results
 
@@ -20,6 +21,13 @@ def load_bundle(folder: Path) -> Bundle:
             of a metric at all.
     """
     stored = read_bundle(folder)
+    try:
+        verdict_rules(stored.study)
+    except ValueError as error:
+        raise BundleError(
+            f"{folder / 'study.json'}: {error}; restore the section from the study file or run the "
+            "study again."
+        ) from None
     path, table = folder / "utterances.parquet", stored.utterances
     runs = _in_order(stored.runs)
     run_rows = _rows_of(table["run_id"], runs["run_id"], path)
