@@ -118,7 +118,10 @@ def damages(flips: int) -> Iterator[tuple[str, Damage]]:
             yield f"cut {name} {share}", cut(name, share)
         yield f"missing {name}", lambda folder, name=name: (folder / name).unlink()
         yield f"folder {name}", _as_folder(name)
-        yield f"other {name}", lambda folder, name=name: shutil.copy(__file__, folder / name) and None
+        yield (
+            f"other {name}",
+            lambda folder, name=name: shutil.copy(__file__, folder / name) and None,
+        )
     for name, columns in _columns().items():
         for column, number in columns.items():
             yield f"lacks {name} {column}", _lacking(name, column)
