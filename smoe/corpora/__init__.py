@@ -111,6 +111,7 @@ def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
             "containers",
             "mpeg",
             "decoding",
+            "sofa",
             "levels",
             "resampling",
             "acoustics",

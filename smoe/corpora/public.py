@@ -16,6 +16,7 @@ from pathlib import Path
 from smoe.corpora import recordings
 from smoe.corpora.folders import complete, dealt_out, tree
 from smoe.corpora.pool import PAIRED
+from smoe.corpora.sofa import responses
 from smoe.corpora.source import Source
 from smoe.corpora.spec import comparable, folder, parts
 from smoe.corpora.voicebank import CLEAN_TEST, NOISY_TEST
@@ -203,7 +204,8 @@ def laid_out(name: str, root: Path) -> list[Source]:
             group, split = place
             full_name = comparable("/".join((name, *relative)))
             kind = PAIRED if path.parent.name == NOISY_TEST else layout.kind
-            found.append(Source(path, full_name, kind, f"{name}/{comparable(group)}", split))
+            source = Source(path, full_name, kind, f"{name}/{comparable(group)}", split)
+            found += responses(source)
     if not found:
         fetch = ", or let `data prepare --download` fetch it" if name in DOWNLOADABLE else ""
         raise UserError(

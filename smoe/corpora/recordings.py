@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from smoe.corpora.fetching import Wanted, WrongBytesError, fetch_all, reason, sha256_of
+from smoe.corpora.sofa import responses
 from smoe.corpora.source import Source
 from smoe.errors import UserError
 
@@ -26,10 +27,11 @@ MIRROR = "SMOE_RECORDINGS_FROM"  # environment variable: another server with the
 
 @dataclass(frozen=True)
 class RawFile:
-    """A row of the manifest.
+    """A row of the manifest: a file, or one item of it.
 
     Attributes:
-        path: Place below the corpus's folder, with forward slashes.
+        path: Place below the corpus's folder, with forward slashes; several rows may share it.
+        item: Which response of a SOFA file, as in "M4:R0"; "" for a whole file.
         kind: "speech", "noise" or "rir".
         group: Speaker, type of noise or room.
         split: "train", "valid" or "test".
@@ -41,6 +43,7 @@ class RawFile:
     """
 
     path: str
+    item: str
     kind: str
     group: str
     split: str
@@ -58,6 +61,11 @@ class RawFile:
 
 
 def raw_files() -> list[RawFile]:
+    """Return the rows of the manifest, in its order, one for each file."""
+    return list({row.path: row for row in rows()}.values())
+
+
+def rows() -> list[RawFile]:
     """Return the rows of the manifest, in its order."""
     with MANIFEST.open(newline="", encoding="utf-8") as file:
         return [
@@ -85,7 +93,13 @@ def sources(root: str) -> list[Source]:
             f"{_missing(lacking, files, place)}; `python run_all.py data prepare --data "
             f"{_spec(root)}` fetches them, or copy the folder from where they are{yours}."
         )
-    return [Source(place / f.path, f.path, f.kind, f.group, f.split) for f in files]
+    return [
+        each
+        for row in rows()
+        for each in responses(
+            Source(place / row.path, row.path, row.kind, row.group, row.split), row.item
+        )
+    ]
 
 
 def fetched(root: str, progress: Progress) -> list[str]:

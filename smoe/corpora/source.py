@@ -13,13 +13,15 @@ class Source:
 
     Attributes:
         path: The file.
-        name: Relative to the corpus, with forward slashes and composed accents.
+        name: Relative to the corpus, with forward slashes and composed accents; PATH#ITEM for an
+            item of a file.
         kind: "speech", "noise" or "rir".
         group: Speaker, type of noise or room.
         split: "train", "valid", "test", or "" where it is still to be dealt out.
         onset: Known onset of an impulse response, or None to detect it.
         rt60_s: Known reverberation time in s, or NaN to measure it.
         refused: Why it is left out already, or "".
+        item: Which response of a SOFA file it is, as in "M4:R0"; "" for a whole file.
     """
 
     path: Path
@@ -30,6 +32,7 @@ class Source:
     onset: int | None = None
     rt60_s: float = float("nan")
     refused: str = ""
+    item: str = ""
 
     @property
     def unit(self) -> str:
