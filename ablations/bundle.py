@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from ablations.study import Study
 from smoe.checkpoint import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
 from smoe.metrics import METRICS
+from stored.bundle import intact_examples
+from stored.description import SCHEMA_VERSION
+from stored.digests import with_digests
 
-SCHEMA_VERSION = 1
 PACKAGES = (
     "torch", "torchaudio", "numpy", "scipy", "pandas", "pyarrow", "pesq", "pystoi", "joblib",
     "mlflow", "pydantic", "soundfile", "soxr", "pyroomacoustics",
@@ -49,27 +52,42 @@ HISTORY = {
 DYNAMIC_RANGE_DB = 80.0
 
 
-def write_bundle(study: Study, runs: list[PlannedRun], folder: Path) -> None:
-    """Collects the finished runs of a study; each file is written whole or not at all.
+def write_bundle(
+    study: Study,
+    runs: list[PlannedRun],
+    folder: Path,
+    before_write: Callable[[], None] = lambda: None,
+) -> None:
+    """Collect the finished runs of a study; each file is written whole or not at all.
+
+    Everything is made first and then written at once, `study.json` with the digests last, so that
+    files of two states lie side by side for a moment only.
 
     Args:
         study: The study.
         runs: Its plan; runs that are not done stay out and are listed as missing or failed.
         folder: `results/<study>`.
+        before_write: Called before each file is written; what it raises ends the writing.
     """
     done = [run for run in runs if run.folder.is_done()]
-    _write_table(folder / "runs.parquet", pd.DataFrame([_run_row(run) for run in done]))
+    files = {"runs.parquet": _parquet(pd.DataFrame([_run_row(run) for run in done]))}
     tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
     for name, columns in tables.items():
-        _write_table(folder / f"{name}.parquet", _collect(done, f"{name}.parquet", columns))
-    text = json.dumps(_description(study, runs), indent=1)
-    write_atomic(folder / "study.json", text.encode())
+        files[f"{name}.parquet"] = _parquet(_collect(done, f"{name}.parquet", columns))
     example = _example_run(done)
     if example:
         buffer = io.BytesIO()
         levels = example_levels(example.cell, example.folder.file("examples.npz"))
         np.savez_compressed(buffer, **levels)  # pyright: ignore[reportArgumentType]
-        write_atomic(folder / "examples.npz", buffer.getvalue())
+        files["examples.npz"] = buffer.getvalue()
+    elif kept := intact_examples(folder):  # the run's folder has none on this machine
+        files["examples.npz"] = kept
+    described = with_digests(_description(study, runs), files)
+    files["study.json"] = json.dumps(described, indent=1).encode()
+    for name, content in files.items():
+        before_write()
+        write_atomic(folder / name, content)
+    if example:
         _write_audio(example, folder / "audio")
 
 
@@ -126,6 +144,7 @@ def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
             "question": study.question,
             "cells": list(study.cells),
             "seeds": list(study.seeds),
+            "runs_per_seed": sum(run.config.model is not None for run in runs) // len(study.seeds),
             "vary": {name: list(values) for name, values in study.varied.items()},
         },
         "verdict": study.verdict.model_dump(mode="json"),
@@ -185,8 +204,8 @@ def _level_db(wave: np.ndarray) -> np.ndarray:
     return 20 * np.log10(np.abs(spec) + 1e-10)
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table small: the bytes of floats by significance, texts as dictionaries.
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as a small file: bytes of floats by significance, texts as dictionaries.
 
     A bundle goes into a repository; this is a third of what the plain format takes.
     """
@@ -198,4 +217,4 @@ def _write_table(path: Path, table: pd.DataFrame) -> None:
         arrow, buffer, compression="zstd", compression_level=9, use_dictionary=others,
         use_byte_stream_split=floats, row_group_size=len(arrow) or None,
     )  # fmt: skip
-    write_atomic(path, buffer.getvalue())
+    return buffer.getvalue()

@@ -13,6 +13,7 @@ import pandas as pd
 from ablations.plan import PlannedRun
 from smoe.checkpoint import write_atomic
 from stored.bundle import read_bundle
+from stored.columns import TABLES as COLUMNS
 
 TABLES = ("utterances", "routing", "history")
 RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")
@@ -31,7 +32,7 @@ def restore(runs: list[PlannedRun], bundle: Path) -> int:
     Raises:
         BundleError: the bundle is incomplete or damaged.
     """
-    if not (bundle / "study.json").exists():
+    if not any((bundle / name).exists() for name in ("study.json", *COLUMNS)):
         return 0
     stored = read_bundle(bundle)
     known = stored.runs.set_index("run_id")

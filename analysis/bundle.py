@@ -13,6 +13,7 @@ import pandas as pd
 from analysis import vocabulary as words
 from analysis.clusters import TestSet
 from analysis.samples import Sample
+from analysis.verdict_rules import VerdictRules, verdict_rules
 
 
 @dataclass(frozen=True, eq=False)  # a bundle is equal to itself alone and hashable
@@ -56,6 +57,16 @@ class Bundle:
     def seeds(self) -> list[int]:
         """Seeds that the study plans."""
         return self.study["study"]["seeds"]
+
+    @cached_property
+    def rules(self) -> VerdictRules:
+        """How the study's differences are judged."""
+        return verdict_rules(self.study)
+
+    @property
+    def primary(self) -> str:
+        """Metric of the primary endpoint."""
+        return self.rules.primary
 
     @cached_property
     def run_rows(self) -> dict[str, np.ndarray]:

@@ -106,7 +106,7 @@ class TestSet:
 def cluster_excess(residuals: Array, test_set: TestSet) -> dict[str, Component]:
     """Return what each kind of cluster adds to V_own, never below zero.
 
-    The degrees of freedom are those of V_g; infinite where it adds nothing.
+    Infinite degrees of freedom where one adds nothing.
 
     Args:
         residuals: [..., U], around the means of the strata.
@@ -119,11 +119,9 @@ def cluster_excess(residuals: Array, test_set: TestSet) -> dict[str, Component]:
             continue
         total = factor * ((residuals @ members) ** 2).sum(axis=-1) / residuals.shape[-1] ** 2
         excess = np.maximum(total - own @ members.any(axis=1), 0)
-        # Satterthwaite's df of a difference: the spread is that of the whole V_g
         with np.errstate(divide="ignore", invalid="ignore"):
-            found[kind] = Component(
-                excess, np.where(excess > 0, df * (excess / total) ** 2, np.inf)
-            )
+            share = excess / total  # Satterthwaite: a difference spreads as much as all of V_g
+        found[kind] = Component(excess, np.where(excess > 0, df * share**2, np.inf))
     return found
 
 
@@ -145,9 +143,9 @@ def _correction(members: Array, strata: Array) -> tuple[float, float]:
 
 def pooled(parts: list[Component]) -> Component:
     """Return the sum of independent components with Satterthwaite's degrees of freedom."""
-    total = np.sum([part.variance for part in parts], axis=0)
+    total = np.asarray(sum(part.variance for part in parts))
     with np.errstate(divide="ignore", invalid="ignore"):
-        spread = np.sum([np.square(part.variance) / part.df for part in parts], axis=0)
+        spread = np.asarray(sum(np.square(part.variance) / part.df for part in parts))
         df = np.where(spread > 0, total**2 / spread, np.inf)
     return Component(total, df)
 

@@ -7,8 +7,9 @@ import pandas as pd
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.verdict_rules import verdict_rules
 from stored.bundle import read_bundle
-from stored.errors import BundleError as BundleError  # raised by every reader of stored results
+from stored.errors import BundleError
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -20,6 +21,13 @@ def load_bundle(folder: Path) -> Bundle:
             of a metric at all.
     """
     stored = read_bundle(folder)
+    try:
+        verdict_rules(stored.study)
+    except ValueError as error:
+        raise BundleError(
+            f"{folder / 'study.json'}: {error}; restore the section from the study file or run the "
+            "study again."
+        ) from None
     path, table = folder / "utterances.parquet", stored.utterances
     runs = _in_order(stored.runs)
     run_rows = _rows_of(table["run_id"], runs["run_id"], path)
@@ -82,13 +90,6 @@ def _score_arrays(
     for metric in words.METRICS:
         values = np.full(shape, np.nan)
         values.ravel()[flat] = table[metric].to_numpy(dtype=float)
-        empty = np.flatnonzero(np.isnan(values[0]).all(axis=1))
-        if len(empty):
-            raise BundleError(
-                f"{path} has no {words.METRICS[metric].label} at all for run "
-                f"{runs['run_id'].iloc[empty[0]]} (cell {runs['cell'].iloc[empty[0]]}): "
-                "see its `error` column, remove that run's folder and run the study again."
-            )
         scores[metric] = values
     return scores
 

@@ -56,7 +56,7 @@ class Interval:
         """Root of the variance of the estimate; NaN without components."""
         if not self.components:
             return np.full(np.shape(self.estimate), np.nan)
-        return np.sqrt(np.sum([part.variance for part in self.components], axis=0))
+        return np.sqrt(np.asarray(sum(part.variance for part in self.components)))
 
 
 def mean_interval(

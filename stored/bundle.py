@@ -74,6 +74,16 @@ def describe_bundle(folder: Path) -> dict[str, Any]:
     return read_description(path, _content(path, "name a study that has results, or run it first"))
 
 
+def intact_examples(folder: Path) -> bytes | None:
+    """Return a bundle's `examples.npz` as it stands; None where it is absent or damaged."""
+    try:
+        digests = describe_bundle(folder)[KEY]
+        found = _examples(folder / EXAMPLES, digests)
+        return (folder / EXAMPLES).read_bytes() if found else None
+    except (BundleError, OSError):
+        return None
+
+
 def _read(folder: Path) -> Stored:
     study = describe_bundle(folder)
     tables = {name: _table(folder / name, study[KEY]) for name in TABLES}
@@ -124,6 +134,8 @@ def _table(path: Path, digests: dict[str, str] | None) -> pa.Table:
         present = pq.read_schema(io.BytesIO(content))
         texts = [n for n in REPEATED if n in columns and n in present.names]
         table = pq.read_table(io.BytesIO(content), read_dictionary=texts)
+        table = table.replace_schema_metadata(None)  # pandas' own note is not ours to trust
+        table.validate(full=True)
     except Exception as error:  # pyarrow has no common class for a damaged file
         raise BundleError(f"{path} cannot be read ({_reason(error)}): {checks.AGAIN}.") from None
     try:
@@ -136,7 +148,7 @@ def _table(path: Path, digests: dict[str, str] | None) -> pa.Table:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    frame = table.to_pandas(ignore_metadata=True)
+    frame = table.to_pandas()
     for name in frame.columns:
         kind = table.schema.field(name).type
         if name in REPEATED and name in frame:

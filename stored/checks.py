@@ -12,6 +12,7 @@ from stored.columns import (
     CONDITIONS,
     COUNTERFACTUALS,
     LETTERS,
+    METRICS,
     POSITIONS,
     ROUNDING,
     ROUTING_FORMS,
@@ -20,6 +21,7 @@ from stored.columns import (
 from stored.errors import BundleError
 from stored.text import plain
 
+UNPROCESSED = "unprocessed"
 AGAIN = "restore it or run the study again"
 
 
@@ -98,6 +100,12 @@ def check_runs(path: Path, runs: pd.DataFrame, study: dict[str, Any]) -> None:
                 f"{path} holds cell {row['cell']} with seed {row['seed']} (run {row['run_id']}) "
                 "twice: rebuild the bundle from the run folders."
             )
+    trained = runs[runs["cell"] != UNPROCESSED]
+    for name in ("params", "macs", "train_steps", "train_s"):
+        if len(empty := trained[trained[name].isna()]):
+            raise BundleError(
+                f"{path} has no {name} of run {empty['run_id'].iloc[0]}, a trained one: {AGAIN}."
+            )
     for row in runs.itertuples():
         if not _is_cell(row):
             raise BundleError(
@@ -118,7 +126,7 @@ def _is_cell(row: Any) -> bool:
     switches = [bool(getattr(row, position)) for position in POSITIONS]
     letters = "".join(x if on else "-" for x, on in zip(LETTERS, switches, strict=True))
     placement = letters if isinstance(row.placement, str) else None
-    placed = row.placement == letters or not any(switches) and placement is None
+    placed = row.placement == letters or (not any(switches) and placement is None)
     axes = [getattr(row, axis) for axis in AXES]
     named = row.cell.split(".")
     return placed and (len(named) == 1 or named == [placement, *axes])
@@ -139,6 +147,11 @@ def check_utterances(path: Path, table: pd.DataFrame, runs: pd.DataFrame) -> Non
             f"{path} has the unknown condition {unknown[0]}: expected one of "
             f"{', '.join(CONDITIONS)}."
         )
+    for name, conditions in (("snr_db", ("noise", "both")), ("rt60_s", ("reverb", "both"))):
+        if len(empty := meta[meta["condition"].isin(conditions) & meta[name].isna()]):
+            raise BundleError(
+                f"{path} has no {name} of utterance {empty['utterance'].iloc[0]}: {AGAIN}."
+            )
     kinds = table["counterfactual"].cat.remove_unused_categories().cat.categories.astype(str)
     if strange := [k for k in kinds if k not in COUNTERFACTUALS and not k.endswith("-only")]:
         raise BundleError(f"{path} has the unknown counterfactual {strange[0]}: {AGAIN}.")
@@ -155,6 +168,23 @@ def check_utterances(path: Path, table: pd.DataFrame, runs: pd.DataFrame) -> Non
             )
     if silent := sorted(set(runs["run_id"]) - set(table["run_id"].astype(str))):
         raise BundleError(f"{path} has no row of run {silent[0]}: {AGAIN}.")
+    learned = table[table["counterfactual"] == "learned"]
+    for metric in METRICS:
+        scored = learned.groupby("run_id", observed=True)[metric].count()
+        if len(empty := scored[scored == 0]):
+            raise BundleError(
+                f"{path} has no {metric} at all for run {empty.index[0]}: see its `error` column, "
+                "set that run's folder aside and run the study again."
+            )
+    unsaid = table[list(METRICS)].isna().any(axis=1) & (
+        table["error"].astype(str).isin(("", "nan"))
+    )
+    if unsaid.any():
+        row = table[unsaid].iloc[0]
+        raise BundleError(
+            f"{path} lacks a score of run {row['run_id']} on {row['utterance']} and the reason for "
+            f"it: {AGAIN}."
+        )
 
 
 def check_routing(
@@ -179,6 +209,11 @@ def check_routing(
         raise BundleError(
             f"{path} lacks decisions of run {short.index[0][0]} ({int(short.iloc[0])} of "
             f"{len(known)} utterances): {AGAIN}."
+        )
+    clean = utterances.loc[utterances["condition"] == "clean", "utterance"].astype(str)
+    if len(empty := table[table["true_class"].isna() & ~table["utterance"].isin(set(clean))]):
+        raise BundleError(
+            f"{path} has no true_class of utterance {empty['utterance'].iloc[0]}: {AGAIN}."
         )
     decided: dict[str, set[str]] = {}
     for run_id, layer in table[["run_id", "layer"]].drop_duplicates().astype(str).to_numpy():

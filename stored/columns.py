@@ -44,6 +44,7 @@ _TEXT = Column("text")
 _MAYBE_TEXT = Column("text", empty=True)
 _LATER_TEXT = Column("text", empty=True, required=False)
 _COST = Column(low=1, high=1e18, empty=True)
+_LOSS = Column(low=-1e3, high=1e6)
 _SHARE = Column(low=0, high=1)
 _MAYBE_SHARE = Column(low=0, high=1, empty=True)
 # PESQ-WB: the asymptotes of the mapping of ITU-T P.862.2. STOI, ESTOI: means of correlations.
@@ -54,16 +55,18 @@ _SCORES = {
     "estoi": Column(low=-1, high=1, empty=True),
     "si_sdr_db": Column(low=-300, high=140, empty=True),
 }
+METRICS = tuple(_SCORES)
+_AXES = {name: Column("text", empty=True, words=each) for name, each in AXES.items()}
 
 TABLES: dict[str, dict[str, Column]] = {
     "runs.parquet": {
         "run_id": _TEXT, "cell": _TEXT, "placement": _MAYBE_TEXT,
-        **dict.fromkeys(POSITIONS, Column("flag")), **{name: Column("text", empty=True, words=each) for name, each in AXES.items()},
+        **dict.fromkeys(POSITIONS, Column("flag")), **_AXES,
         "seed": Column("whole", low=0, high=2**63 - 1), "status": _TEXT,
         "params": _COST, "macs": _COST, "train_steps": Column("whole", low=1, empty=True),
         "train_s": Column(low=0, high=1e9, empty=True),
-        "inference_rtf": Column(low=0, high=1e6, empty=True), "device": _MAYBE_TEXT,
-        "config_hash": _TEXT, "data_hash": _TEXT, "git_commit": _MAYBE_TEXT,
+        "inference_rtf": Column(low=0, high=1e6, empty=True), "device": _TEXT,
+        "config_hash": _TEXT, "data_hash": _TEXT, "git_commit": _TEXT,
     },
     "utterances.parquet": {
         "run_id": _TEXT, "utterance": _TEXT, "condition": _TEXT,
@@ -81,8 +84,8 @@ TABLES: dict[str, dict[str, Column]] = {
         "true_class": Column("whole", low=0, high=_LAST_CLASS, empty=True),
     },
     "history.parquet": {
-        "run_id": _TEXT, "step": Column("whole", low=1), "loss": Column(empty=True),
-        "enhancement_loss": Column(empty=True), "routing_loss": Column(low=0, empty=True),
+        "run_id": _TEXT, "step": Column("whole", low=1), "loss": _LOSS,
+        "enhancement_loss": _LOSS, "routing_loss": Column(low=0, empty=True),
         "routing_accuracy": _MAYBE_SHARE, "grad_norm": Column(low=0, empty=True),
         "learning_rate": Column(low=0, high=1e6, empty=True),
     },
