@@ -141,7 +141,7 @@ class TestSetConfig(Settings):
     `per_snr` utterances at each SNR for the conditions noise and both, `per_snr` times the number
     of SNRs for reverb, `clean` undistorted ones. `counterfactual_per_condition` of each distorted
     condition, spread evenly over SNRs and bands of RT60, are also scored under every counterfactual
-    routing.
+    routing; all of them are under the learned probabilities with the other mapping.
     """
 
     seed: int = 0

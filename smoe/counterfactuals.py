@@ -14,6 +14,7 @@ Counterfactual = Literal[
     "uniform", "random", "swapped", "noise-only", "reverb-only",
 ]  # fmt: skip
 COUNTERFACTUALS: tuple[Counterfactual, ...] = get_args(Counterfactual)
+OTHER_MAPPING: tuple[Counterfactual, ...] = ("learned-paper", "learned-normalized")
 RANDOM_SEED = 20_301
 
 
@@ -29,7 +30,7 @@ def applicable(config: ModelConfig) -> tuple[Counterfactual, ...]:
         return ("learned",)
     without = {f"learned-{config.both_mapping}"}
     if not config.enable_multi_expert:
-        without = {"learned-paper", "learned-normalized", "oracle-paper", "uniform"}
+        without = {*OTHER_MAPPING, "oracle-paper", "uniform"}
     return tuple(name for name in COUNTERFACTUALS if name not in without)
 
 

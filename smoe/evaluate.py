@@ -15,7 +15,7 @@ from smoe.architecture import EXPERT_KINDS
 from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.subset import stratified_subset
 from smoe.corpora.test_set import TestSet
-from smoe.counterfactuals import Counterfactual, applicable, intervention
+from smoe.counterfactuals import OTHER_MAPPING, Counterfactual, applicable, intervention
 from smoe.memory import keep_freed_memory
 from smoe.metrics import score
 from smoe.unet import SpeechEnhancer
@@ -78,7 +78,7 @@ def evaluate(
     device: str = "cpu",
     score_jobs: int = 1,
 ) -> Evaluation:
-    """Scores a network on the test set, and on part of it under every counterfactual routing.
+    """Score a network on the test set, and under every counterfactual routing on part of it.
 
     Args:
         enhancer: The trained network; switched to evaluation mode.
@@ -104,11 +104,13 @@ def enhance_test_set(
     keep_freed_memory()
     enhancer.eval().to(device)
     everything = torch.arange(len(test.utterance))
+    distorted = torch.tensor(stratified_subset(test, len(everything)))
     some = torch.tensor(stratified_subset(test, config.counterfactual_per_condition))
     estimates: dict[Counterfactual, tuple[Tensor, Tensor]] = {}
     routing, rtf = [], None
     for name in applicable(enhancer.unet.config):
-        rows = everything if name == "learned" else some
+        # The other mapping answers a question of its own, so it has every distorted utterance.
+        rows = {"learned": everything}.get(name, distorted if name in OTHER_MAPPING else some)
         if not len(rows):
             continue
         started = time.perf_counter()
