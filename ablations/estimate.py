@@ -15,7 +15,7 @@ Phase = Literal["planned", "preparing", "training", "scoring", "ended"]
 # Scoring 3 s of audio takes a processor about as long as training does so much work (45 ms, and
 # 0.16 s for 4.4e9 in a step of the quick study). Used until a run has been scored.
 SCORING_WORK = 1.2e9
-# Bundle, MLflow, tables and figures take as long as scoring so many utterances, and so many per run.
+# Bundle, MLflow, tables and figures take as long as scoring so many utterances, plus some per run.
 CLOSING, CLOSING_PER_RUN = 100, 4
 # What a step takes whatever the experts, beside the arithmetic of the study's smallest network
 # (2 to 3 times as long as that in the quick study, less in wider networks).
@@ -199,7 +199,7 @@ class Estimate:
 
 
 def _training_rate(runs: Iterable[_Seen]) -> float | None:
-    """Seconds per unit of work, from what runs said of themselves; at first from their beginning."""
+    """Seconds per unit of work, from what runs said of themselves; at first from their start."""
     both = [s.trained() for s in runs]
     seconds, work = (sum(each[i] for each in both) for i in (0, 1))
     if work > 0 and seconds > 0:
@@ -239,7 +239,7 @@ def _parts(s: _Seen, rates: Rates, now: float) -> tuple[float, float, float]:
 
 
 def _makespan(seconds: Iterable[float], at_once: int) -> float:
-    """When the last of some jobs ends, if each begins, in order, as soon as there is room for it."""
+    """When the last of some jobs ends, if each begins in order, as soon as there is room."""
     free = [0.0] * max(1, at_once)
     for each in seconds:
         heapq.heapreplace(free, free[0] + each)
