@@ -7,8 +7,8 @@ from tests.processes import start
 
 PROGRAM = """
 import time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(60)
 except KeyboardInterrupt:
     print("stopped", flush=True)
