@@ -12,11 +12,13 @@ from ablations.floors import by_class, floors, flops, own_times, work
 from ablations.timing import alternate, traffic
 from analysis.bench import report_bench, speed_table
 from analysis.load import BundleError
+from smoe import processor
 from smoe.config import ModelConfig
 from smoe.cost import REFERENCE_SAMPLES, cost
 from smoe.errors import UserError
 from smoe.step import training_step
 from smoe.unet import SpeechEnhancer
+from tests.ablations.conftest import ROOT
 
 
 def test_sides_take_turns() -> None:
@@ -297,3 +299,33 @@ def test_what_is_measured_is_kept_when_time_is_up(tmp_path: Path) -> None:
     assert [r["what"] for r in content["measurements"]] == ["floors", "together", "step"]
     path.write_text(json.dumps(content))
     assert len(report_bench(path.parent)) == 4
+
+
+def test_files_are_named_by_processor_and_gpu(measured: Path) -> None:
+    """So that machines of one kind share a file and others do not overwrite it."""
+    assert measured.stem == processor.kind()
+    committed = list((ROOT / "results" / "bench").glob("*.json"))
+    assert len(committed) >= 2
+    for path in committed:
+        content = json.loads(path.read_text())
+        if content["gpu"]:
+            assert path.stem == processor.slug(content["gpu"])
+        else:
+            words = f"{content['cpu']} {content.get('instructions', '')}"
+            assert set(path.stem.split("-")) <= set(processor.slug(words).split("-"))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"native_bfloat16": True, "instructions": "amx"}, "a (amx) with 2 threads"),
+        ({"native_bfloat16": True, "instructions": "amx"}, "bfloat16 is native here."),
+        ({"native_bfloat16": False, "instructions": "imitated-avx2"}, "bfloat16 is emulated here"),
+        ({"cpu": "b avx512_bf16 avx512f"}, "bfloat16 is native here."),
+        ({"cpu": "b avx512f"}, "bfloat16 is emulated here"),
+    ],
+)
+def test_the_table_says_whether_bfloat16_is_native(said: dict, words: str) -> None:
+    """Files from before it was noted have the instructions in the processor's name."""
+    content = {"cpu": "a", "threads": 2, "versions": {"torch": "2"}, "quick": False}
+    assert words in speed_table({**content, "measurements": [], **said}).caption
