@@ -17,8 +17,8 @@ AVX2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 AVX2_TESTS = tests/smoe/test_processor.py tests/smoe/test_network.py tests/smoe/test_folded.py \
   tests/smoe/test_narrow_conv.py tests/smoe/test_resample.py tests/smoe/test_fused.py \
   tests/smoe/test_complex_nn.py tests/smoe/test_experts.py tests/smoe/test_router.py \
-  tests/smoe/test_train.py tests/ablations/test_emulation.py tests/ablations/test_bench.py tests/ablations/test_bench_gpu.py \
-  tests/ablations/test_smoke.py
+  tests/smoe/test_train.py tests/ablations/test_emulation.py tests/ablations/test_smoke.py \
+  tests/ablations/test_bench.py tests/ablations/test_bench_gpu.py
 
 test-avx2: install
 	$(AVX2) $(BIN)/python -m pytest -q $(AVX2_TESTS)
