@@ -100,8 +100,16 @@ class _Seen:
 
 
 class Rates(NamedTuple):
-    """Seconds that a run takes to get ready, for a unit of work, and for one utterance."""
+    """Seconds from one run's end to the next one's first word, and what a run then takes.
 
+    Attributes:
+        process: For a new process, where each run has one of its own.
+        start: To get ready.
+        work: For a unit of training.
+        utterance: To score one.
+    """
+
+    process: float
     start: float
     work: float
     utterance: float
@@ -133,13 +141,24 @@ class Estimate:
             for name, load in loads.items()
         }
         self._done_before = {name for name, look in looks.items() if look.phase == "ended"}
+        for name in self._done_before:
+            self._runs[name].ended = now
         self._jobs, self._side_by_side, self._started = jobs, side_by_side, now
         self._active: deque[int] = deque(maxlen=RECENT_LOOKS)
+        self._places: deque[float] = deque()  # when runs ended that no other has followed yet
+        self._gaps: list[float] = []  # how long it took until one did
 
     def see(self, looks: dict[str, Look], now: float) -> None:
         """Take note of what is to be seen of runs at a moment."""
+        begun = [name for name in looks if self._runs[name].begun is None]
+        ended = [name for name in looks if self._runs[name].ended is None]
         for name, look in looks.items():
             self._runs[name].see(look, now)
+        self._places.extend(now for name in ended if self._runs[name].ended is not None)
+        for name in begun:
+            # Beside GPUs a group begins together, whenever the one before is trained.
+            if self._runs[name].begun is not None and self._places and not self._side_by_side:
+                self._gaps.append(now - self._places.popleft())
         working = ("preparing", "training") + (() if self._side_by_side else ("scoring",))
         self._active.append(sum(s.look.phase in working for s in self._runs.values()))
 
@@ -155,7 +174,7 @@ class Estimate:
             for s in here
             if s.trained_first is not None and s.begun is not None and s.first
         ]
-        return Rates(sum(starts) / max(1, len(starts)), work, utterance)
+        return Rates(_mean(self._gaps), _mean(starts), work, utterance)
 
     def seconds_left(self, now: float) -> float | None:
         """Return the time until tables and figures are written; None while nothing is known."""
@@ -174,7 +193,7 @@ class Estimate:
 
     def share(self, now: float) -> float:
         """Return how much of the study is done, 0 to 1, in seconds of work."""
-        rates = self.rates() or Rates(0.0, 1.0, SCORING_WORK)
+        rates = self.rates() or Rates(0.0, 0.0, 1.0, SCORING_WORK)
         whole = sum(sum(_whole(s.load, rates)) for s in self._runs.values())
         left = sum(sum(_parts(s, rates, now)) for s in self._runs.values())
         return 1 - left / whole if whole else 1.0
@@ -210,6 +229,10 @@ def _training_rate(runs: Iterable[_Seen]) -> float | None:
     return seconds / work if work and seconds else None
 
 
+def _mean(values: list[float]) -> float:
+    return sum(values) / max(1, len(values))
+
+
 def _begun_share(s: _Seen) -> float:
     return s.first.share if s.first else 0.0
 
@@ -217,7 +240,7 @@ def _begun_share(s: _Seen) -> float:
 def _whole(load: Load, rates: Rates) -> tuple[float, float, float]:
     """Seconds of getting ready, of training, and of enhancing and scoring."""
     scoring = rates.work * load.enhancing + rates.utterance * load.scored
-    return rates.start, rates.work * load.training, scoring
+    return rates.process + rates.start, rates.work * load.training, scoring
 
 
 def _parts(s: _Seen, rates: Rates, now: float) -> tuple[float, float, float]:
@@ -232,7 +255,7 @@ def _parts(s: _Seen, rates: Rates, now: float) -> tuple[float, float, float]:
     if s.scoring is not None:
         return 0.0, 0.0, max(0.0, scoring - (now - s.scoring))
     if s.look.phase == "preparing" and s.begun is not None:
-        return max(0.0, start - (now - s.begun)), training, scoring
+        return max(0.0, rates.start - (now - s.begun)), training, scoring
     if s.look.phase == "training":
         return 0.0, training, scoring
     return start, training, scoring

@@ -23,6 +23,7 @@ class Machine:
     slowness: float = 1.0
     at_once: int = 2
     boot_s: float = 6.0
+    process_s: float = 0.0
     start_s: float = 2.0
     step_s: float = 0.07  # whatever the network
     mac_s: float = 3.1e-11
@@ -44,13 +45,14 @@ def timetable(machine: Machine, loads: list[Load], steps: int) -> list[Times]:
     free = [machine.boot_s * machine.slowness] * machine.at_once
     times = []
     for load in loads:
-        begun = min(free)
+        free_at = min(free)
+        begun = free_at + (machine.slowness * machine.process_s if times else 0)
         trains = begun + machine.slowness * machine.start_s
         train_s = machine.mac_s * load.training + (machine.step_s * steps if load.training else 0)
         scores = trains + machine.slowness * train_s
         scoring_s = machine.mac_s * load.enhancing + machine.utterance_s * load.scored
         ended = scores + machine.slowness * scoring_s
-        free[free.index(begun)] = ended
+        free[free.index(free_at)] = ended
         times.append(Times(begun, trains, scores, ended))
     return times
 
@@ -80,6 +82,7 @@ NOWHERE = Path("/nowhere")
 MACHINES = {
     "quiet": Machine(),
     "one core": Machine(at_once=1),
+    "a process for each run": Machine(at_once=1, process_s=20.0),
     "eight cores": Machine(at_once=8),
     "busy": Machine(slowness=4.0),
     "emulates": Machine(step_s=0.5, mac_s=3.7e-10),
