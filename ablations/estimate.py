@@ -16,11 +16,14 @@ Phase = Literal["planned", "preparing", "training", "scoring", "ended"]
 # 0.16 s for 4.4e9 in a step of the quick study). Used until a run has been scored.
 SCORING_WORK = 1.2e9
 # Bundle, MLflow, tables and figures take as long as scoring so many utterances, plus some per run.
-CLOSING, CLOSING_PER_RUN = 100, 4
+CLOSING, CLOSING_PER_RUN = 40, 2.5
 # What a step takes whatever the experts, beside the arithmetic of the study's smallest network
 # (2 to 3 times as long as that in the quick study, less in wider networks).
 OVERHEAD = 1.5
 RECENT_LOOKS = 15
+# Other programs come and go: speed is that of the last so many seconds, or of this share of the
+# time since the start, where that is longer.
+RECENT_S, RECENT_SHARE = 90.0, 0.2
 
 
 class Load(NamedTuple):
@@ -145,6 +148,7 @@ class Estimate:
             self._runs[name].ended = now
         self._jobs, self._side_by_side, self._started = jobs, side_by_side, now
         self._active: deque[int] = deque(maxlen=RECENT_LOOKS)
+        self._totals: deque[tuple[float, float, float]] = deque()  # time, seconds and work so far
         self._places: deque[float] = deque()  # when runs ended that no other has followed yet
         self._gaps: list[float] = []  # how long it took until one did
 
@@ -159,13 +163,14 @@ class Estimate:
             # Beside GPUs a group begins together, whenever the one before is trained.
             if self._runs[name].begun is not None and self._places and not self._side_by_side:
                 self._gaps.append(now - self._places.popleft())
+        self._note_speed(now)
         working = ("preparing", "training") + (() if self._side_by_side else ("scoring",))
         self._active.append(sum(s.look.phase in working for s in self._runs.values()))
 
     def rates(self) -> Rates | None:
         """Return the machine's speed, None until something has been trained."""
         here = [s for name, s in self._runs.items() if name not in self._done_before]
-        work = _training_rate(here)
+        work = self._recent_rate() or _training_rate(here)
         if work is None:
             return None
         utterance = self._scoring_rate(here, work)
@@ -197,6 +202,21 @@ class Estimate:
         whole = sum(sum(_whole(s.load, rates)) for s in self._runs.values())
         left = sum(sum(_parts(s, rates, now)) for s in self._runs.values())
         return 1 - left / whole if whole else 1.0
+
+    def _note_speed(self, now: float) -> None:
+        """Keep the totals of training from the beginning of the recent past to now."""
+        both = [s.trained() for s in self._runs.values()]
+        self._totals.append((now, sum(each[0] for each in both), sum(each[1] for each in both)))
+        recent_s = max(RECENT_S, RECENT_SHARE * (now - self._started))
+        while len(self._totals) > 2 and self._totals[1][0] <= now - recent_s:
+            self._totals.popleft()
+
+    def _recent_rate(self) -> float | None:
+        """Seconds per unit of work lately, None if nothing was heard lately."""
+        if not self._totals:
+            return None
+        (_, seconds, work), (_, all_seconds, all_work) = self._totals[0], self._totals[-1]
+        return (all_seconds - seconds) / (all_work - work) if all_work > work else None
 
     def _scoring_rate(self, runs: list[_Seen], work: float) -> float:
         """Seconds per utterance of one run, or of the whole queue beside GPUs."""

@@ -39,9 +39,10 @@ def test_lines_of_a_run_that_goes_on(clock: list[float], tmp_path: Path):
             clock[0] = now
             trained(run, share, 1000.0 + now)
             watch([run])
-    # A quarter of the training took 300 s and a quarter of it is left; then scoring and closing.
+    # A quarter of the training took 300 s and a quarter of it is left; then scoring and closing, at
+    # the speed of the last 240 s.
     work = run.load.with_overhead(OVERHEAD * run.load.training)
-    per_work = 300 / (0.25 * work.training)
+    per_work = 240 / (0.1 * work.training)
     scored = SCORING_WORK * (work.scored + CLOSING + CLOSING_PER_RUN)
     left_s = 300 + per_work * (work.enhancing + scored)
     assert isinstance(console.file, StringIO)

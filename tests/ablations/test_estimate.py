@@ -130,6 +130,22 @@ def test_after_a_minute_the_time_left_is_right_within_a_factor_of_1_5(name: str,
     assert min(found.values()) > 1 / 1.5 and max(found.values()) < 1.5
 
 
+def test_a_machine_that_others_leave_is_soon_known_to_be_faster():
+    """One long run trains; a second one is planned. Speed doubles after 10 minutes."""
+    loads = {name: Load(1e12, 0.0, 0.0) for name in "ab"}
+    looks = dict.fromkeys(loads, Look("planned"))
+    estimate = Estimate(loads, looks, jobs=1, side_by_side=False, now=0.0)
+    share = 0.0
+    for now in range(0, 721, 10):
+        share += 10 / (4000 if now <= 600 else 2000)
+        estimate.see({**looks, "a": Look("training", share, now)}, now)
+    rates = estimate.rates()
+    assert rates is not None
+    # All in all 0.21 of the training took 720 s. A fifth of that time ago, at 570 s, 30 s were to
+    # come at the old speed, and then 120 s at the new one.
+    assert rates.work * 2.5e12 == pytest.approx(150 / (30 / 4000 + 120 / 2000))
+
+
 def test_nothing_is_said_before_something_was_trained():
     loads = {"a": Load(1e12, 1e10, 60.0)}
     estimate = Estimate(loads, {"a": Look("planned")}, jobs=2, side_by_side=False, now=0.0)
