@@ -11,29 +11,27 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
+from ablations.estimate import Estimate, Look
+from ablations.means import Means
 from ablations.plan import PlannedRun
 from ablations.runner import Watch
 
 PIPED_INTERVAL_S = 30.0
-# How much of a run's work is done once it is trained. Beside a GPU it then waits for processors
-# that are slower to score it than the GPU was to train it.
-TRAINED_SHARE = {"cpu": 0.95, "cuda": 0.5}
 
 
 @contextmanager
-def study_progress(console: Console, runs: list[PlannedRun], device: str) -> Iterator[Watch]:
-    """A progress display of a study; yields what `carry_out` is to call.
+def study_progress(console: Console, runs: list[PlannedRun], means: Means) -> Iterator[Watch]:
+    """Show the progress of a study; yields what `carry_out` is to call.
 
-    Work is counted in multiply-accumulates, so that a wide control counts for what it costs. On a
-    terminal the display is live; into a pipe it is a line per finished run and one every 30 s.
+    On a terminal the display is live; into a pipe it is a line per finished run and one every 30 s.
+    The time left counts until tables and figures are written.
 
     Args:
         console: Where to.
-        runs: All of the study.
-        device: Where they are trained, "cpu" or "cuda".
+        runs: All of the study, in the order in which they are begun.
+        means: How many work at once, and where.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -41,46 +39,58 @@ def study_progress(console: Console, runs: list[PlannedRun], device: str) -> Ite
         TaskProgressColumn(),
         TextColumn("elapsed"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[left]}"),
     )
-    total = sum(run.work for run in runs) or 1.0
+    last_line = time.monotonic()
     done_before = sum(run.folder.is_done() for run in runs)
-    work_before = sum(run.work for run in runs if run.folder.is_done())
-    work_at_start: float | None = None  # with what interrupted runs had behind them
-    trained_share = TRAINED_SHARE[device]
+    estimate = Estimate(
+        {run.folder.run_id: run.load for run in runs},
+        {run.folder.run_id: _look(run, run.state()) for run in runs},
+        jobs=means.jobs,
+        side_by_side=means.device == "cuda" and means.backend == "loky",
+        now=last_line,
+    )
     finished: set[str] = set()
-    last_line = started = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("study", total=total)
+        task = bar.add_task("study", total=1.0, left=_left(None))
 
         def watch(pending: list[PlannedRun]) -> None:
-            nonlocal last_line, work_at_start
+            nonlocal last_line
             states = {run.folder.run_id: run.state() for run in pending}
             for run in pending:
                 state = states[run.folder.run_id]
                 if state in ("done", "failed") and run.folder.run_id not in finished:
                     finished.add(run.folder.run_id)
                     console.print(_run_line(run, state), highlight=False)
-            completed = work_before + sum(
-                run.work * _fraction(run, states[run.folder.run_id], trained_share)
-                for run in pending
-            )
-            work_at_start = completed if work_at_start is None else work_at_start
+            now = time.monotonic()
+            looks = {run.folder.run_id: _look(run, states[run.folder.run_id]) for run in pending}
+            estimate.see(looks, now)
+            share, left = estimate.share(now), _left(estimate.seconds_left(now))
             count = f"{done_before + len(finished)} of {len(runs)} runs"
-            bar.update(task, completed=completed, description=count)
-            if not console.is_terminal and time.monotonic() - last_line > PIPED_INTERVAL_S:
-                last_line = time.monotonic()
-                left = _left(completed - work_at_start, total - completed, last_line - started)
-                console.print(f"{count}, {completed / total:.0%}, {left}")
+            bar.update(task, completed=share, description=count, left=left)
+            if not console.is_terminal and now - last_line > PIPED_INTERVAL_S:
+                last_line = now
+                console.print(f"{count}, {share:.0%}, {left}")
 
         yield watch
 
 
-def _left(done: float, todo: float, spent_s: float) -> str:
-    if done <= 0:
+def _left(seconds: float | None) -> str:
+    if seconds is None:
         return "time left not known yet"
-    return f"about {todo / done * spent_s / 60:.0f} min left"
+    if seconds < 90:
+        return f"about {max(10, round(seconds, -1)):.0f} s left"
+    return f"about {seconds / 60:.0f} min left"
+
+
+def _look(run: PlannedRun, state: str) -> Look:
+    if state in ("done", "failed"):
+        return Look("ended", 1.0)
+    beat = run.folder.read_json("progress.json")
+    if beat is None:
+        return Look("planned")
+    share = beat["step"] / run.config.train.steps
+    return Look(beat["phase"] if state == "running" else "planned", share, beat["time"])
 
 
 def _run_line(run: PlannedRun, state: str) -> str:
@@ -89,10 +99,3 @@ def _run_line(run: PlannedRun, state: str) -> str:
         return f"[red]failed[/]  {run.name}: {reason}"
     seconds = (run.folder.read_json("run.json") or {}).get("train_s")
     return f"[green]done[/]    {run.name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
-
-
-def _fraction(run: PlannedRun, state: str, trained_share: float) -> float:
-    if state == "done":
-        return 1.0
-    beat = run.folder.read_json("progress.json") or {}
-    return trained_share * beat.get("step", 0) / run.config.train.steps

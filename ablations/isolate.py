@@ -79,8 +79,9 @@ def preload() -> None:
 def _start(job: Job) -> BaseProcess:
     # A worker of our own is forked from: the libraries are loaded once per worker instead of once
     # per run. Elsewhere (joblib runs a single job in the main process, Ray's workers have threads)
-    # a fork could break what is in use.
-    forks = multiprocessing.current_process().name.startswith("Loky")
+    # a fork could break what is in use, as it does on a Mac.
+    linux = sys.platform.startswith("linux")
+    forks = linux and multiprocessing.current_process().name.startswith("Loky")
     if forks:
         preload()
     context: Any = multiprocessing.get_context("fork" if forks else "spawn")

@@ -15,7 +15,7 @@ from ablations.grid import expand
 from ablations.keep import look, require_nothing_lost, require_same_study
 from ablations.means import Means
 from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
-from ablations.runner import Outcome, Watch, carry_out
+from ablations.runner import Outcome, Watch, carry_out, in_order
 from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
 from smoe.config import ModelConfig
@@ -111,7 +111,7 @@ def run_study(
     if chosen and (warning := emulation_warning(study, means)):
         console.print(f"[yellow]{warning}[/]", highlight=False)
     mirror = _mirror(study, results, tracking_uri, draw, console)
-    with study_progress(console, runs, means.device) as show:
+    with study_progress(console, in_order(runs), means) as show:
         watch = _watch(study, runs, show, mirror)
         outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=bool(choice.retry))
     outcome.skipped = finished

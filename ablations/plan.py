@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from ablations.claims import Claim
+from ablations.estimate import Load
 from ablations.grid import UNPROCESSED, resolve
 from ablations.store import RunFolder
 from ablations.study import Study
@@ -18,6 +19,7 @@ from smoe.errors import UserError
 
 State = Literal["done", "running", "stale", "failed", "planned"]
 STATES: tuple[State, ...] = ("done", "running", "stale", "failed", "planned")
+SCORED_UNIT_S = 3.0  # of audio, whose scoring counts as one
 UNKNOWN_HASH = "unknown until the corpus is prepared"
 
 
@@ -52,8 +54,13 @@ class PlannedRun:
 
     @cached_property
     def work(self) -> float:
-        """Expected effort in arbitrary units: multiply-accumulates of training and evaluation."""
-        return _work(self.config)  # pyright: ignore[reportArgumentType] frozen, so hashable
+        """Return the multiply-accumulates of training, backward passes included."""
+        return _training(self.config)  # pyright: ignore[reportArgumentType] frozen, so hashable
+
+    @cached_property
+    def load(self) -> Load:
+        """Return what the run asks of a machine."""
+        return _load(self.config)  # pyright: ignore[reportArgumentType] frozen, so hashable
 
     def has_begun(self) -> bool:
         """Whether the run was started at least once."""
@@ -73,12 +80,27 @@ class PlannedRun:
 
 
 @cache
-def _work(config: RunConfig) -> float:
-    """Asked about once a second of thousands of runs, which share a few hundred configurations."""
+def _training(config: RunConfig) -> float:
     if config.model is None:
         return 0.0
     train = config.train.steps * config.train.batch_size * config.mix.crop_s
     return cost(config.model).macs_per_s * 3 * train
+
+
+@cache
+def _load(config: RunConfig) -> Load:
+    """Asked about once a second of thousands of runs, which share a few hundred configurations."""
+    from smoe.counterfactuals import applicable
+
+    test = config.test
+    per_condition = test.per_snr * len(test.snrs_db)
+    scored = (3 * per_condition + test.clean) * test.crop_s
+    if config.model is None:
+        return Load(0.0, 0.0, scored / SCORED_UNIT_S)
+    forced = len(applicable(config.model)) - 1  # beside what was learned
+    scored += forced * 3 * min(test.counterfactual_per_condition, per_condition) * test.crop_s
+    enhancing = cost(config.model).macs_per_s * scored
+    return Load(_training(config), enhancing, scored / SCORED_UNIT_S)  # pyright: ignore
 
 
 def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[PlannedRun]:

@@ -80,7 +80,7 @@ def carry_out(
     if not pending:
         return outcome
     commit = git_commit()
-    jobs = [_job(run, means, corpus_folder, commit) for run in _longest_first(pending.values())]
+    jobs = [_job(run, means, corpus_folder, commit) for run in in_order(pending.values())]
     damaged_before = set(_damaged(pending.values()))
     with _watching(watch, list(pending.values())):
         for end in _ends(jobs, means):
@@ -159,9 +159,13 @@ def _watching(watch: Watch, runs: list[PlannedRun]) -> Iterator[None]:
         watcher.join()
 
 
-def _longest_first(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """Long runs first, so that no core idles at the end; seeds stay together."""
-    return sorted(runs, key=lambda run: (run.seed, -run.work))
+def in_order(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """Return runs in the order in which they are begun.
+
+    The unprocessed input comes first: it is done in seconds and shows how fast this machine scores.
+    Then long runs before short ones, so that no core idles at the end; seeds stay together.
+    """
+    return sorted(runs, key=lambda run: (run.config.model is not None, run.seed, -run.work))
 
 
 def _damaged(runs: Iterable[PlannedRun]) -> list[Path]:

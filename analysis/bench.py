@@ -23,8 +23,8 @@ _COLUMNS = [
 _GPU_COLUMNS = [*_COLUMNS[:-1], Column("TFLOP/s", "tflops_per_s")]
 _SIZE = "width {width}, batch {batch}, {length_s:g} s"
 _CAPTION = """Measured on {processor} with {threads} threads and torch {versions[torch]}, the \
-sides in turn in one process. {bfloat16} Ratio: median over rounds of the ratio within a round; the literal network \
-computes in float32 throughout."""
+sides in turn in one process. {bfloat16} Ratio: median over rounds of the ratio within a round; \
+the literal network computes in float32 throughout."""
 _GPU_CAPTION = """Measured on {gpu} with torch {versions[torch]}, the sides in turn in one \
 process; full S-MoE, both experts. Captured steps are enqueued in a row, then waited for; the \
 literal network computes in float32 (convolutions in TF32, PyTorch's default). Ratio: median over \

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -129,8 +128,14 @@ def _made_by(sources: tuple[str, ...], synthesis: tuple[str, ...]) -> str:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use.
+
+    Its affinity counts, and in a container the share of processor time that it is given, which may
+    be two cores' worth of a machine with a hundred.
+    """
+    import joblib
+
+    return joblib.cpu_count()
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

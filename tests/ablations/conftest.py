@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 TIMINGS = ["train_s", "inference_rtf", "git_commit"]
@@ -49,9 +51,17 @@ def forget_digests(folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A results folder with the finished smoke study."""
-    results = tmp_path_factory.mktemp("results")
-    finished = run_all("run", "--study", "smoke", "--results", results)
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    (results / "screen.txt").write_text(finished.stdout)
-    return results
+    """A results folder with the finished smoke study.
+
+    It is run once, by the first process of pytest's that asks for it; each gets a copy.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    made = shared / "smoke study"
+    with FileLock(shared / "smoke study.lock"):
+        if not (made / "screen.txt").exists():
+            shutil.rmtree(made, ignore_errors=True)  # of a process that was killed on the way
+            finished = run_all("run", "--study", "smoke", "--results", made)
+            assert finished.returncode == 0, finished.stdout + finished.stderr
+            (made / "screen.txt").write_text(finished.stdout)
+    return Path(shutil.copytree(made, tmp_path_factory.mktemp("results"), dirs_exist_ok=True))

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from ablations.tracking import default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.config import POSITIONS
 from tests.ablations.conftest import ROOT, command
+from tests.processes import start
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
@@ -70,10 +70,7 @@ def page(browser) -> Iterator:
 
 
 def _start(results: Path, study: str) -> tuple[psutil.Popen, str]:
-    process = psutil.Popen(
-        command("ui", "--study", study, "--results", results, "--port", "0"),
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start(command("ui", "--study", study, "--results", results, "--port", "0"))
     assert process.stdout is not None
     found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
     assert found, "the UI did not say where it is"

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 
+from tests.processes import start
 from tests.test_readme import BLOCKS, README, ROOT, block
 
 pytestmark = pytest.mark.slow
@@ -33,6 +34,7 @@ n_experts = {n_experts}
 [mix]
 crop_s = 1.0
 [train]
+precision = "float32"
 steps = 4
 batch_size = 4
 warmup_steps = 2
@@ -54,10 +56,7 @@ def test_a_command_of_the_readme_runs(line: str, everything: Path, tmp_path: Pat
         words += ["--port", "0"]
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "noisy.wav", 0.1 * rng.standard_normal(32_000), 16_000)
-    process = subprocess.Popen(
-        [sys.executable, str(ROOT / words[0]), *words[1:]],
-        cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start([sys.executable, str(ROOT / words[0]), *words[1:]], tmp_path)
     if words[1] == "ui":
         assert process.stdout is not None
         assert "http://127.0.0.1:" in process.stdout.readline()

@@ -22,6 +22,7 @@ from smoe.corpora.audio import read
 from smoe.errors import UserError
 from tests.ablations.conftest import ROOT, command, run_all
 from tests.ablations.mlflow_server import MlflowServer
+from tests.processes import start
 
 FULL = "EMBDL.multi.supervised.global"
 
@@ -80,10 +81,7 @@ def test_after_a_clone_the_ui_shows_a_stored_study_and_stops_cleanly(
     stop: signal.Signals, tmp_path: Path
 ):
     shutil.copytree(ROOT / "results" / "quick", tmp_path / "quick")
-    process = psutil.Popen(
-        command("ui", "--study", "quick", "--results", tmp_path, "--port", "0"),
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    process = start(command("ui", "--study", "quick", "--results", tmp_path, "--port", "0"))
     assert process.stdout is not None
     found = re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())
     assert found
