@@ -56,10 +56,10 @@ def test_contrasts_that_move_together_have_the_degrees_of_freedom_of_one():
 
 @pytest.mark.parametrize("n_seeds", [3, 5, 10])
 def test_independent_contrasts_add_their_degrees_of_freedom(n_seeds):
-    """At least a quarter of them, not more: the estimate errs towards too few."""
+    """A sixth of them or more, not all: the estimate errs towards too few."""
     by_seed = np.random.default_rng(3).normal(size=(2000, 20, n_seeds))
     share = np.median(seed_noise.joint_df(by_seed)) / (20 * (n_seeds - 1))
-    assert 0.25 < share < 1
+    assert 0.15 < share < 1
 
 
 @pytest.mark.parametrize("shape", [(seed_noise.FEWEST - 1, 3), (20, 2)])
