@@ -185,17 +185,12 @@ def dense_gain(bundle: Bundle, metric: str) -> float:
     return float(mean.estimate) if mean is not None else np.nan
 
 
-def margin_sentence(rules: VerdictRules, metric: str, gain: float) -> str:
-    """What `equivalent` means for a metric, with the margin's share of the dense network's gain."""
+def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
+    """`±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
     name, margin = words.METRICS[metric], rules.margins.get(metric)
     if margin is None:
-        return f"no margin is declared for {name.label}"
-    share = (
-        f"{margin / gain * 100:.0f} % of the dense network's gain over the unprocessed input"
-        if gain > 0
-        else "the dense network's gain over the unprocessed input is not known"
-    )
-    return f"±{margin:g} {name.unit_label} ({share})"
+        return f"no margin for {name.label}"
+    return f"±{margin:g} {name.unit_label} ({margin_share(margin, gain)})"
 
 
 def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:

@@ -14,10 +14,9 @@ from analysis.samples import Sample, difference
 
 def _forced_routings(bundle: Bundle) -> tuple[str, ...]:
     """Routings other than the learned one that the study scored; old studies have fewer."""
-    scored = np.isfinite(bundle.scores[words.PRIMARY]).any(axis=(1, 2))
-    return tuple(
-        k for k, known in zip(words.COUNTERFACTUALS, scored, strict=True) if known and k != "learned"
-    )
+    scores = bundle.scores[words.PRIMARY]
+    named = zip(words.COUNTERFACTUALS, scores, strict=True)
+    return tuple(k for k, own in named if k != "learned" and np.isfinite(own).any())
 
 
 def router_table(bundle: Bundle) -> Table:
