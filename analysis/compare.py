@@ -11,7 +11,7 @@ from analysis.bundle import Bundle
 from analysis.clusters import Component
 from analysis.samples import Sample, difference
 from analysis.seed_noise import moderated
-from analysis.statistics import Interval, mean_interval
+from analysis.statistics import Interval, mean_interval, stack
 from analysis.verdict_rules import FEWEST_SEEDS, VerdictRules
 
 TOO_FEW_SEEDS = "too few seeds"
@@ -121,17 +121,17 @@ def judge(
     ]
     by_table = rules.family == "table" or families is None
     member = np.array(["" if by_table or families is None else families[i] for i in used])
-    p = np.array([float(hypotheses.random_effects_p(i)) for i in intervals])
+    family = stack(intervals)
+    p = hypotheses.random_effects_p(family)
     p_holm = _holm_within(p, member)
     margin = rules.margins.get(metric)
     p_equivalent = np.full(len(used), np.nan)
     if margin is not None:
-        each = [float(hypotheses.equivalence_p(i, margin)) for i in intervals]
-        p_equivalent = _holm_within(np.array(each), member)
+        p_equivalent = _holm_within(hypotheses.equivalence_p(family, margin), member)
     gain = dense_gain(bundle, metric)
     for row, (i, sample) in enumerate(used.items()):
         result[i] = Comparison(
-            intervals[row], p[row], p_holm[row], p_equivalent[row],
+            intervals[row], float(p[row]), float(p_holm[row]), float(p_equivalent[row]),
             int((member == member[row]).sum()), margin, gain,
             improvement=hypotheses.probability_of_improvement(*sample.values()),
             by_seed=tuple(sample.values()[0].mean(axis=1).tolist()),

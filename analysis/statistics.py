@@ -63,6 +63,27 @@ class Interval:
         return np.sqrt(np.asarray(sum(part.variance for part in self.components)))
 
 
+def stack(intervals: list[Interval]) -> Interval:
+    """Return scalar intervals as one with arrays, [n]; of at most two components each.
+
+    A component that is absent has variance zero; without any, all is NaN.
+    """
+    parts = []
+    for k in range(2):
+        each = [i.components[k] if len(i.components) > k else _absent(i) for i in intervals]
+        variance = np.array([float(c.variance) for c in each])
+        parts.append(Component(variance, np.array([float(c.df) for c in each])))
+    estimate, low, high = (
+        np.array([float(value) for value in values])
+        for values in zip(*((i.estimate, i.low, i.high) for i in intervals), strict=True)
+    )
+    return Interval(estimate, low, high, tuple(parts))
+
+
+def _absent(interval: Interval) -> Component:
+    return Component(0.0 if interval.components else np.nan, np.inf)
+
+
 def mean_interval(
     scores: Array,
     test_set: TestSet | None = None,
@@ -114,7 +135,7 @@ def rest_variance(scores: Array, test_set: TestSet) -> Array:
     n_seeds = scores.shape[-2]
     around = scores - scores.mean(axis=-2, keepdims=True)
     squares = (test_set.residuals(around) ** 2).sum(axis=-2)
-    return squares @ test_set.own_weights() / (n_seeds * (n_seeds - 1))
+    return squares @ test_set.own_weights / (n_seeds * (n_seeds - 1))
 
 
 def half_width(components: tuple[Component, ...], probability: float | Array) -> Array:
@@ -152,6 +173,7 @@ def tail(distance: Array | float, components: tuple[Component, ...]) -> Array:
         inside = half_width(components, 1 - np.exp(middle)) >= size
         low, high = np.where(inside, middle, low), np.where(inside, high, middle)
     p = np.where(size == 0, 0.5, np.exp(high))
+    p = np.where(np.isnan(half_width(components, 0.9)), np.nan, p)
     return np.where(np.asarray(distance) >= 0, p, 1 - p)
 
 

@@ -30,7 +30,7 @@ def difference_components(sample: Sample) -> dict[str, float]:
     scores, test_set = sample.values()
     n_seeds, n = scores.shape
     residuals = test_set.residuals(scores.mean(axis=0))
-    own = float(residuals**2 @ test_set.own_weights())
+    own = float(residuals**2 @ test_set.own_weights)
     rest = float(rest_variance(scores, test_set))
     seeds = float(scores.mean(axis=1).var(ddof=1)) / n_seeds
     found = {_BETWEEN_TRAININGS: max(seeds - rest, 0.0) * n_seeds}
@@ -55,7 +55,7 @@ def _loadings(test_set: TestSet, kind: str) -> tuple[float, float]:
     """
     members = test_set.cluster_members[kind]
     sizes = members.sum(axis=0)
-    squares = (test_set.residuals(members.T) ** 2).sum(axis=0) * test_set.own_weights()
+    squares = (test_set.residuals(members.T) ** 2).sum(axis=0) * test_set.own_weights
     in_own = float(squares.sum())
     in_total = float((sizes**2).sum()) / len(members) ** 2
     return in_total - float(squares[members.any(axis=1)].sum()), in_own

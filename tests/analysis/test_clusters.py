@@ -29,7 +29,7 @@ def test_excess_estimates_what_rooms_add_without_bias():
     test_set = TestSet(STRATA, {"room": ROOM})
     rooms = test_set.cluster_members["room"]
     residuals = test_set.residuals(rng.normal(size=(4000, 7)) @ rooms.T)
-    own = residuals**2 @ test_set.own_weights()
+    own = residuals**2 @ test_set.own_weights
     found = cluster_excess(residuals, test_set)["room"]
     truth = (rooms.sum(axis=0) ** 2).sum() / 60**2
     # what the utterances of a room have in common is part of V_own as well

@@ -55,7 +55,8 @@ def test_coverage_and_error_rates(components, metric):
     for rates in found:
         said = error_rates.table([rates])
         assert rates.coverage >= 0.93, said
+        assert rates.lowest >= 0.92, said
         assert rates.false_equivalent <= 0.055, said
-        assert rates.false_families <= 0.07 or rates.family not in CLAIMED, said
+        assert rates.false_families <= 0.07, said
         if rates.n_seeds > 2:
-            assert rates.coverage <= 0.975, said
+            assert rates.coverage <= 0.97, said

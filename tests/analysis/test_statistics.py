@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from analysis.clusters import Component, TestSet
-from analysis.statistics import half_width, mean_interval, rest_variance, t_quantile, tail
+from analysis.statistics import half_width, mean_interval, rest_variance, stack, t_quantile, tail
 
 CONDITIONS = TestSet(np.repeat([0, 1, 2], 20))
 
@@ -109,6 +109,18 @@ def test_tail_inverts_the_half_width(p):
 
 def test_tail_of_one_component_is_students():
     assert tail(2.0, (Component(1.0, 5.0),)) == pytest.approx(stats.t.sf(2, 5), rel=1e-9)
+
+
+def test_stacked_intervals_have_the_p_values_of_each():
+    rng = np.random.default_rng(5)
+    shapes = [(3, 20), (1, 20), (4, 1), (1, 1)]
+    alone = [mean_interval(rng.normal(0.3, 1, shape)) for shape in shapes]
+    together = stack(alone)
+    assert tail(together.estimate, together.components) == pytest.approx(
+        [float(tail(i.estimate, i.components)) for i in alone], nan_ok=True
+    )
+    assert np.isnan(tail(together.estimate, together.components)[-1])
+    assert together.standard_error[:3] == pytest.approx([i.standard_error for i in alone[:3]])
 
 
 def test_tail_without_any_variance():
