@@ -6,8 +6,9 @@ import numpy as np
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import Comparison, dense_gain, margin_sentence
+from analysis.compare import Comparison, dense_gain, margin_phrase
 from analysis.power import seeds_sentence
+from analysis.seed_noise import FEWEST
 from analysis.verdict_rules import FEWEST_SEEDS
 
 BOLD = (
@@ -90,9 +91,14 @@ def verdicts(
         f"each metric, {rules.alpha * 100:g} %. {_training_variance(known, moderated)} "
         f"{clusters(bundle)}"
     )
-    margins = [margin_sentence(rules, m, dense_gain(bundle, m)) for m in metrics]
-    declared = f"Equivalent: two one-sided tests within {'; '.join(margins)}. {rules.sentence()}"
-    return [tests, declared, power(known, rules.primary, rules.margins.get(rules.primary))]
+    margins = [margin_phrase(rules, m, dense_gain(bundle, m)) for m in metrics]
+    declared = (
+        f"Equivalent: two one-sided tests within the margin, {', '.join(margins)}; gain: what the "
+        "dense network scores above the unprocessed input, over the distorted utterances. "
+        f"{rules.sentence()}"
+    )
+    found = power(known, rules.primary, rules.margins.get(rules.primary))
+    return [text for text in (tests, declared, found) if text]
 
 
 def _training_variance(known: list[Comparison], moderated: bool) -> str:
@@ -105,7 +111,8 @@ def _training_variance(known: list[Comparison], moderated: bool) -> str:
     text = "Training variance: each difference's own values in the seeds"
     if moderated:
         text += (
-            ", moderated over the differences of cells with, and of cells without, a late decoder"
+            f", moderated over cells with and over cells without a late decoder (from {FEWEST} "
+            "cells of a kind on)"
         )
     return f"{text}."
 

@@ -37,7 +37,7 @@ class Component:
     df: Array | float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal to itself alone, so that what follows from it is kept
 class TestSet:
     """Which utterances are alike.
 
@@ -58,8 +58,16 @@ class TestSet:
         return cls(np.zeros(n, dtype=int))
 
     def take(self, mask: Array) -> "TestSet":
-        """Return the utterances in the mask, [U]."""
-        return TestSet(self.strata[mask], {kind: c[mask] for kind, c in self.clusters.items()})
+        """Return the utterances in the mask, [U]; the same object for the same mask."""
+        key = mask.tobytes()
+        if key not in self._taken:
+            clusters = {kind: codes[mask] for kind, codes in self.clusters.items()}
+            self._taken[key] = TestSet(self.strata[mask], clusters)
+        return self._taken[key]
+
+    @cached_property
+    def _taken(self) -> dict[bytes, "TestSet"]:
+        return {}
 
     @cached_property
     def strata_members(self) -> Array:
@@ -86,13 +94,23 @@ class TestSet:
                 found[kind] = members
         return found
 
+    @cached_property
+    def corrections(self) -> dict[str, tuple[float, float]]:
+        """Kind of cluster to the factor that makes V_g unbiased and its degrees of freedom.
+
+        A kind whose clusters cannot be told from the strata lacks.
+        """
+        found = {k: _correction(m, self.strata_members) for k, m in self.cluster_members.items()}
+        return {kind: both for kind, both in found.items() if both[1] > 0}
+
     def residuals(self, values: Array) -> Array:
         """Return values [..., U] around the means of their strata."""
         members = self.strata_members
         return values - (values @ members / members.sum(axis=0)) @ members.T
 
+    @cached_property
     def own_weights(self) -> Array:
-        """Return the weights [U] of squared residuals that give V_own without bias."""
+        """The weights [U] of squared residuals that give V_own without bias."""
         members = self.strata_members
         sizes = members.sum(axis=0)
         return members @ (sizes / np.maximum(sizes - 1, 1)) / len(members) ** 2
@@ -112,11 +130,9 @@ def cluster_excess(residuals: Array, test_set: TestSet) -> dict[str, Component]:
         residuals: [..., U], around the means of the strata.
         test_set: Which utterances are alike.
     """
-    own, found = residuals**2 * test_set.own_weights(), {}
-    for kind, members in test_set.cluster_members.items():
-        factor, df = _correction(members, test_set.strata_members)
-        if df == 0:
-            continue
+    own, found = residuals**2 * test_set.own_weights, {}
+    for kind, (factor, df) in test_set.corrections.items():
+        members = test_set.cluster_members[kind]
         total = factor * ((residuals @ members) ** 2).sum(axis=-1) / residuals.shape[-1] ** 2
         excess = np.maximum(total - own @ members.any(axis=1), 0)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -160,5 +176,5 @@ def utterance_component(averages: Array, test_set: TestSet) -> Component | None:
     if test_set.own_df < 1:
         return None
     residuals = test_set.residuals(averages)
-    own = Component(residuals**2 @ test_set.own_weights(), test_set.own_df)
+    own = Component(residuals**2 @ test_set.own_weights, test_set.own_df)
     return pooled([own, *cluster_excess(residuals, test_set).values()])

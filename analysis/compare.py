@@ -11,7 +11,7 @@ from analysis.bundle import Bundle
 from analysis.clusters import Component
 from analysis.samples import Sample, difference
 from analysis.seed_noise import moderated
-from analysis.statistics import Interval, mean_interval
+from analysis.statistics import Interval, mean_interval, stack
 from analysis.verdict_rules import FEWEST_SEEDS, VerdictRules
 
 TOO_FEW_SEEDS = "too few seeds"
@@ -121,17 +121,17 @@ def judge(
     ]
     by_table = rules.family == "table" or families is None
     member = np.array(["" if by_table or families is None else families[i] for i in used])
-    p = np.array([float(hypotheses.random_effects_p(i)) for i in intervals])
+    family = stack(intervals)
+    p = hypotheses.random_effects_p(family)
     p_holm = _holm_within(p, member)
     margin = rules.margins.get(metric)
     p_equivalent = np.full(len(used), np.nan)
     if margin is not None:
-        each = [float(hypotheses.equivalence_p(i, margin)) for i in intervals]
-        p_equivalent = _holm_within(np.array(each), member)
+        p_equivalent = _holm_within(hypotheses.equivalence_p(family, margin), member)
     gain = dense_gain(bundle, metric)
     for row, (i, sample) in enumerate(used.items()):
         result[i] = Comparison(
-            intervals[row], p[row], p_holm[row], p_equivalent[row],
+            intervals[row], float(p[row]), float(p_holm[row]), float(p_equivalent[row]),
             int((member == member[row]).sum()), margin, gain,
             improvement=hypotheses.probability_of_improvement(*sample.values()),
             by_seed=tuple(sample.values()[0].mean(axis=1).tolist()),
@@ -185,17 +185,12 @@ def dense_gain(bundle: Bundle, metric: str) -> float:
     return float(mean.estimate) if mean is not None else np.nan
 
 
-def margin_sentence(rules: VerdictRules, metric: str, gain: float) -> str:
-    """What `equivalent` means for a metric, with the margin's share of the dense network's gain."""
+def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
+    """`±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
     name, margin = words.METRICS[metric], rules.margins.get(metric)
     if margin is None:
-        return f"no margin is declared for {name.label}"
-    share = (
-        f"{margin / gain * 100:.0f} % of the dense network's gain over the unprocessed input"
-        if gain > 0
-        else "the dense network's gain over the unprocessed input is not known"
-    )
-    return f"±{margin:g} {name.unit_label} ({share})"
+        return f"no margin for {name.label}"
+    return f"±{margin:g} {name.unit_label} ({margin_share(margin, gain)})"
 
 
 def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:

@@ -11,6 +11,7 @@ there is no comparison.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class CurvePoint:
         return ", ".join(f"{w * 100:.1f} % {cell}" for cell, w in self.weights.items())
 
 
+@lru_cache(maxsize=8)
 def curve_cells(bundle: Bundle, cost: str) -> dict[str, float]:
     """Dense cells that have runs, from the cheapest to the dearest, with their cost.
 

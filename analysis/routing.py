@@ -188,7 +188,7 @@ def _boundary(excluded: Callable[[float], bool], share: float, sign: float) -> f
     near, far = 0.0, 1.0
     if not excluded(share + sign * far):
         return None
-    for _ in range(30):
+    for _ in range(20):
         middle = (near + far) / 2
         near, far = (near, middle) if excluded(share + sign * middle) else (middle, far)
     return share + sign * far

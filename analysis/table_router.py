@@ -11,7 +11,12 @@ from analysis.compare import TOO_FEW_SEEDS, Comparison, judge
 from analysis.render import MISSING, Column, Entry, Row, Table, Value, estimate
 from analysis.samples import Sample, difference
 
-_FORCED = tuple(k for k in words.COUNTERFACTUALS if k != "learned")
+
+def _forced_routings(bundle: Bundle) -> tuple[str, ...]:
+    """Routings other than the learned one that the study scored; old studies have fewer."""
+    scores = bundle.scores[words.PRIMARY]
+    named = zip(words.COUNTERFACTUALS, scores, strict=True)
+    return tuple(k for k, own in named if k != "learned" and np.isfinite(own).any())
 
 
 def router_table(bundle: Bundle) -> Table:
@@ -62,10 +67,11 @@ def router_table(bundle: Bundle) -> Table:
 
 def counterfactual_table(bundle: Bundle) -> Table:
     """Table 7b: what other routing decisions would have cost the same weights."""
-    blocks = [_forced(bundle, metric) for metric in ("pesq_wb", "stoi")]
+    forced = _forced_routings(bundle)
+    blocks = [_forced(bundle, metric, forced) for metric in ("pesq_wb", "stoi")]
     rows = [row for block in blocks for row in block.rows]
     columns = [Column("Network", "network", numeric=False), Column("learned", "learned")]
-    columns += [Column(f"{k} − learned", f"{k}_minus_learned") for k in _FORCED]
+    columns += [Column(f"{k} − learned", f"{k}_minus_learned") for k in forced]
     n = max(block.n_utterances for block in blocks)
     caption = (
         "PESQ-WB and STOI of the learned routing, and the paired change when the same trained "
@@ -84,7 +90,7 @@ class _Forced(NamedTuple):
     note: str
 
 
-def _forced(bundle: Bundle, metric: str) -> _Forced:
+def _forced(bundle: Bundle, metric: str, forced: tuple[str, ...]) -> _Forced:
     """The block of table 7b for one metric."""
     mask = bundle.in_conditions(words.DISTORTED)
     cells: dict[str, Sample] = {}
@@ -96,14 +102,14 @@ def _forced(bundle: Bundle, metric: str) -> _Forced:
         cells[cell] = samples["learned"].restrict(mask)
         differences += [
             difference(samples[k], samples["learned"]).restrict(mask) if k in samples else None
-            for k in _FORCED
+            for k in forced
         ]
-    families = [cell for cell in cells for _ in _FORCED]
+    families = [cell for cell in cells for _ in forced]
     judged = judge(bundle, differences, metric, families=families)
     rows, name = [], words.METRICS[metric].label
     for i, (cell, learned) in enumerate(cells.items()):
         values: list[Value] = [captions.row_label(bundle, cell, cell), estimate(learned.mean(), 3)]
-        own = judged[i * len(_FORCED) : (i + 1) * len(_FORCED)]
+        own = judged[i * len(forced) : (i + 1) * len(forced)]
         rows.append(Row([*values, *[_signed_with_mark(c) for c in own]], name))
     n = max((learned.n_utterances for learned in cells.values()), default=0)
     return _Forced(rows, n, f"{name}: {_marked_note(judged)}")

@@ -10,7 +10,7 @@ import numpy as np
 from analysis import captions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.clusters import cluster_excess
+from analysis.clusters import TestSet, cluster_excess
 from analysis.compare import differences_to, noise_kinds
 from analysis.render import MISSING, Column, Entry, Row, Table, Value
 from analysis.samples import Sample
@@ -30,20 +30,35 @@ def difference_components(sample: Sample) -> dict[str, float]:
     scores, test_set = sample.values()
     n_seeds, n = scores.shape
     residuals = test_set.residuals(scores.mean(axis=0))
-    own = float(residuals**2 @ test_set.own_weights())
+    own = float(residuals**2 @ test_set.own_weights)
     rest = float(rest_variance(scores, test_set))
     seeds = float(scores.mean(axis=1).var(ddof=1)) / n_seeds
     found = {_BETWEEN_TRAININGS: max(seeds - rest, 0.0) * n_seeds}
     total = own
+    alone = (own - rest) * n
     for kind, part in cluster_excess(residuals, test_set).items():
-        sizes = test_set.cluster_members[kind].sum(axis=0)
-        found[_KINDS[kind]] = float(part.variance) * n**2 / float((sizes**2).sum())
+        in_excess, in_own = _loadings(test_set, kind)
+        found[_KINDS[kind]] = float(part.variance) / in_excess
+        alone -= found[_KINDS[kind]] * in_own * n
         total += float(part.variance)
-    found["utterance"] = max(own - rest, 0.0) * n
+    found["utterance"] = max(alone, 0.0)
     found["seed × utterance (rest)"] = rest * n_seeds * n
     beyond = max(total - rest, 0.0)
     found[_SHARE] = seeds / (seeds + beyond) if seeds + beyond > 0 else np.nan
     return found
+
+
+def _loadings(test_set: TestSet, kind: str) -> tuple[float, float]:
+    """Return how often a variance between clusters of one kind counts in its excess and in V_own.
+
+    Expectations over independent cluster effects of variance 1.
+    """
+    members = test_set.cluster_members[kind]
+    sizes = members.sum(axis=0)
+    squares = (test_set.residuals(members.T) ** 2).sum(axis=0) * test_set.own_weights
+    in_own = float(squares.sum())
+    in_total = float((sizes**2).sum()) / len(members) ** 2
+    return in_total - float(squares[members.any(axis=1)].sum()), in_own
 
 
 def common_to_all_cells(bundle: Bundle, metric: str) -> float:

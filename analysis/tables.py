@@ -5,7 +5,14 @@ import numpy as np
 from analysis import captions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import Comparison, best_of, differences_to, judge, noise_kinds
+from analysis.compare import (
+    TOO_FEW_SEEDS,
+    Comparison,
+    best_of,
+    differences_to,
+    judge,
+    noise_kinds,
+)
 from analysis.cost_curve import COSTS, curve_differences, point_at, range_sentence
 from analysis.render import MISSING, Column, Entry, Row, Table, Value, estimate, p_value
 from analysis.samples import Sample
@@ -70,7 +77,7 @@ def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]
     decimals = words.METRICS[metric].decimals
     return [
         estimate(comparison.interval, decimals, signed=True),
-        p_value(comparison.p_holm),
+        MISSING if comparison.verdict == TOO_FEW_SEEDS else p_value(comparison.p_holm),
         comparison.verdict_text,
     ]
 
@@ -129,7 +136,7 @@ def _equal_cost_note(bundle: Bundle) -> list[str]:
             at = getattr(point_at(bundle, words.FULL_CELL, cost), "name", "")
             notes.append(
                 f"Full S-MoE against the dense curve at equal {name} ({at}): {values[0]} "
-                f"{words.METRICS[metric].label}, p {p_value(comparison.p)}, {values[2]}."
+                f"{words.METRICS[metric].label}, p {values[1]}, {values[2]}."
             )
     return notes
 

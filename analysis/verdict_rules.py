@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from analysis import vocabulary as words
 
-FAMILIES = {"group": "each group of rows", "table": "the whole table"}
+FAMILIES = ("group", "table")
 FEWEST_SEEDS = 3  # with two, a difference's own seeds have one degree of freedom
 
 
@@ -35,13 +35,10 @@ class VerdictRules:
     declared: bool = True
 
     def sentence(self) -> str:
-        """Return primary endpoint, margins and their reason, as captions print them."""
-        margins = ", ".join(
-            f"±{m:g} {words.METRICS[k].unit_label}" for k, m in self.margins.items()
-        )
-        when = "declared in the study file" if self.declared else "not declared by this study"
+        """Return the primary endpoint and where the margins come from, as captions print it."""
+        origin = "declared in the study file" if self.declared else "not declared by this study"
         return (
-            f"Primary endpoint: {words.METRICS[self.primary].label}. Margins ({when}): {margins}. "
+            f"Primary endpoint: {words.METRICS[self.primary].label}. Margins {origin}. "
             f"{self.reason}"
         )
 

@@ -36,6 +36,8 @@ COUNTERFACTUAL = {  # true change against the learned routing, by condition
     "swapped": {"noise": -0.08, "reverb": -0.06, "both": 0.0},
     "noise-only": {"noise": -0.002, "reverb": -0.05, "both": -0.03},
     "reverb-only": {"noise": -0.06, "reverb": -0.002, "both": -0.03},
+    "learned-normalized": {"noise": 0.0, "reverb": 0.0, "both": 0.01},
+    "oracle-paper": {"noise": 0.005, "reverb": 0.005, "both": -0.01},
 }
 
 
@@ -56,7 +58,12 @@ def additive_effect(cell: str) -> float:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a simulated study looks like; `effect` is a cell's true PESQ gain over dense."""
+    """What a simulated study looks like; `effect` is a cell's true PESQ gain over dense.
+
+    `late_seed_sd` is what a seed does to all cells with a late decoder alike; `room_sd` what a room
+    adds to all processed scores. Without `clusters` the bundle is an old one: it does not say who
+    speaks, nor which noise and room. `verdict` is the section of the study file, None without one.
+    """
 
     cells: list[str]
     seeds: tuple[int, ...] = (0, 1, 2)
@@ -66,6 +73,10 @@ class Plan:
     utterance_sd: float = 0.15
     rest_sd: float = 0.03
     counterfactual_per_condition: int = 10
+    late_seed_sd: float = 0.0
+    room_sd: float = 0.0
+    clusters: bool = True
+    verdict: dict | None = None
     effect: Callable[[str], float] = additive_effect
     random_state: int = 0
 
@@ -90,6 +101,8 @@ def write_bundle(folder: Path, plan: Plan) -> Path:
         "config": {"model": {"init_channels": 4}, "train": {"steps": 400}},
         "packages": {"numpy": "2"}, "python": "3.11",
     }  # fmt: skip
+    if plan.verdict is not None:
+        study["verdict"] = plan.verdict
     (folder / "study.json").write_text(json.dumps(study))
     _examples(folder / "examples.npz", rng)
     return folder
@@ -105,9 +118,21 @@ def _utterances(plan: Plan, rng: np.random.Generator) -> pd.DataFrame:
                     "utterance": f"{condition}-{i:03d}", "condition": condition,
                     "snr_db": (-5, 0, 5, 10, 15)[i % 5] if condition in ("noise", "both") else None,
                     "rt60_s": rng.uniform(0.2, 1.0) if condition in ("reverb", "both") else None,
+                    **(_shared(condition, i) if plan.clusters else {}),
                 }
             )  # fmt: skip
     return pd.DataFrame(rows).astype({"snr_db": float, "rt60_s": float})
+
+
+def _shared(condition: str, i: int) -> dict[str, str | None]:
+    """Who speaks, which noise and which room: crossed, each shared by several utterances."""
+    noisy, reverberant = condition in ("noise", "both"), condition in ("reverb", "both")
+    return {
+        "speaker": f"speaker-{i % 6}",
+        "noise": f"noise-{i % 4}" if noisy else None,
+        "noise_type": ("rain", "babble")[i % 2] if noisy else None,
+        "room": f"room-{i % 5}" if reverberant else None,
+    }
 
 
 def _run(cell: str, seed: int) -> dict:
@@ -153,11 +178,15 @@ def _scores(
     difficulty = rng.normal(0, plan.utterance_sd, len(utterances))
     position = utterances.groupby("condition").cumcount()
     subset = (position < plan.counterfactual_per_condition) & (utterances["condition"] != "clean")
+    rooms = {f"room-{i}": plan.room_sd * rng.normal() for i in range(5)} if plan.room_sd else {}
+    room = utterances["room"].map(rooms).fillna(0).to_numpy() if rooms else 0.0
+    late = {s: plan.late_seed_sd * rng.normal() for s in plan.seeds} if plan.late_seed_sd else {}
     frames = []
     for run in runs.itertuples():
         processed = run.cell != "unprocessed"
         gain = plan.effect(run.cell) + rng.normal(0, plan.seed_sd)
-        noise = rng.normal(0, plan.rest_sd, len(utterances))
+        gain += late.get(run.seed, 0.0) if run.late_decoder else 0.0
+        noise = rng.normal(0, plan.rest_sd, len(utterances)) + room
         frames.append(_rows(run.run_id, "learned", utterances, difficulty, gain, noise, processed))
         for name, by_condition in COUNTERFACTUAL.items() if has_router(run.cell) else ():
             shift = utterances["condition"].map(by_condition).fillna(0).to_numpy()

@@ -1,44 +1,14 @@
-"""Tests against scipy, exhaustive enumeration, and simulated error rates."""
+"""Tests against scipy, closed testing, and simulated power."""
 
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from analysis import hypotheses
+from analysis.clusters import Component
 from analysis.statistics import mean_interval
-
-
-def test_sign_flips_agree_with_the_exhaustive_test():
-    values = np.random.default_rng(1).normal(0.5, 1, 9)
-    exact = np.mean(
-        [abs(np.dot(s, values)) >= abs(values.sum()) - 1e-12 for s in product((1, -1), repeat=9)]
-    )
-    ours = hypotheses.sign_flip_test(values, 50_000, np.random.default_rng(0))
-    assert ours == pytest.approx(exact, abs=0.01)
-
-
-def test_sign_flips_agree_with_scipy():
-    values = np.random.default_rng(2).normal(0.2, 1, 40)
-    reference = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=20_000, rng=0
-    ).pvalue
-    ours = hypotheses.sign_flip_test(values, 20_000, np.random.default_rng(0))
-    assert ours == pytest.approx(reference, abs=0.015)
-
-
-def test_sign_flip_p_values_are_never_zero_and_one_for_no_difference():
-    values = np.stack([np.full(50, 1.0), np.zeros(50)])
-    p = hypotheses.sign_flip_test(values, 999, np.random.default_rng(0))
-    assert p.tolist() == [1 / 1000, 1.0]
-
-
-def test_an_utterance_left_out_changes_nothing():
-    values = np.random.default_rng(3).normal(0.3, 1, 30)
-    longer = np.append(values, np.zeros(5))
-    p = [hypotheses.sign_flip_test(v, 40_000, np.random.default_rng(0)) for v in (values, longer)]
-    assert p[0] == pytest.approx(p[1], abs=0.01)
 
 
 def test_random_effects_p_is_the_t_test_with_one_seed():
@@ -89,10 +59,35 @@ def test_holm_counts_members_only():
 
 def test_the_detectable_effect_is_found_in_four_of_five_studies():
     rng = np.random.default_rng(6)
-    effect = float(hypotheses.minimum_detectable_effect(np.array(1 / np.sqrt(40)), np.array(39.0)))
+    effect = hypotheses.detectable_effect((Component(1 / 40, 39.0),))
     studies = mean_interval(rng.normal(effect, 1, (6000, 1, 40)))
     power = np.mean(hypotheses.random_effects_p(studies) < 0.05)
     assert power == pytest.approx(0.8, abs=0.02)
+
+
+def test_a_larger_family_needs_a_larger_effect():
+    components = (Component(1.0, 4.0), Component(0.2, 30.0))
+    sizes = [hypotheses.detectable_effect(components, comparisons=n) for n in (1, 5, 31)]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[1] < sizes[2]
+
+
+def test_the_seeds_that_are_said_to_be_needed_find_the_difference():
+    """Simulated with the number that comes out: four of five studies find it after Holm."""
+    rng = np.random.default_rng(7)
+    needed = hypotheses.seeds_needed(1.0, 1.0, None, 0.05, 10)
+    studies = mean_interval(rng.normal(1.0, 1.0, (4000, needed, 1)))
+    power = np.mean(hypotheses.random_effects_p(studies) < 0.05 / 10)
+    assert 0.78 <= power <= 0.9
+    fewer = mean_interval(rng.normal(1.0, 1.0, (4000, needed - 1, 1)))
+    assert np.mean(hypotheses.random_effects_p(fewer) < 0.05 / 10) < power
+
+
+def test_no_number_of_seeds_makes_up_for_few_utterances():
+    assert hypotheses.seeds_needed(1.0, 1.0, Component(1.0, 6.0), 0.05, 10) is None
+
+
+def test_a_large_difference_needs_three_seeds_all_the_same():
+    assert hypotheses.seeds_needed(1e6, 1.0, None, 0.05, 1) == 3
 
 
 def test_probability_of_improvement_counts_wins_and_half_the_ties():

@@ -65,7 +65,12 @@ def test_terminal_tables_fit_100_columns(quick):
 def test_findings_state_the_main_comparison(quick):
     found = findings(quick)
     assert found[0].startswith("S-MoE EMBDL, multi, supervised, global against its input: +")
-    assert any("Of 13 S-MoE cells against the dense network" in f for f in found)
+    assert "With 1 seed nothing is decided about the 13 S-MoE cells" in " ".join(found)
+
+
+def test_findings_count_the_verdicts_of_several_seeds(small):
+    counted = "Of 2 S-MoE cells against the dense network (PESQ-WB):"
+    assert any(counted in sentence for sentence in findings(small))
 
 
 class Links(HTMLParser):
@@ -133,7 +138,7 @@ def test_explain_shows_runs_and_numbers(small_folder):
     assert f"run {FULL}-2" in text
     assert "minus dense" in text
     assert "Table 1: main comparison (STOI): overall 0.790" in text
-    assert "Table 2: placements of the experts: PESQ-WB 1.544" in text
+    assert "Table 2: placements of the experts: PESQ-WB 1.545" in text
     assert "Table 7c: causal specialisation: Condition reverb" in text
     assert '"init_channels": 4' in text
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
+from analysis.clusters import TestSet
 from analysis.samples import Sample, align, combine, difference, mean_of
 
-STRATA = np.zeros(4, dtype=int)
+TEST_SET = TestSet.of_size(4)
 
 
 def sample(scores, seeds, **options):
-    return Sample(np.array(scores, dtype=float), seeds, STRATA, **options)
+    return Sample(np.array(scores, dtype=float), seeds, TEST_SET, **options)
 
 
 FIRST = sample([[1, 2, 3, np.nan], [5, 6, 7, 8]], (0, 1), weights={"a": 1.0})
@@ -44,7 +45,8 @@ def test_the_unprocessed_input_pairs_with_every_seed():
 def test_restriction_leaves_the_rest_missing():
     kept = FIRST.restrict(np.array([True, False, True, False]))
     assert kept.n_utterances == 2
-    assert kept.seed_average().tolist() == [3, 0, 5, 0]
+    assert kept.values()[0].tolist() == [[1, 3], [5, 7]]
+    assert len(kept.values()[1].strata) == 2
 
 
 def test_weights_of_nested_combinations_add_up():
