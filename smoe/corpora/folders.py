@@ -13,6 +13,7 @@ names: 70 % train, 10 % valid, 20 % test, at least one each.
 """
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ from smoe.config import SAMPLE_RATE
 from smoe.corpora import acoustics
 from smoe.corpora.audio import RefusedFileError, read
 from smoe.corpora.decoding import unreadable
-from smoe.corpora.manifest import MANIFEST, RESPONSES, from_manifest
+from smoe.corpora.manifest import MANIFEST, OWN, declared_distinct, from_manifest
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
 from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
 from smoe.corpora.spec import comparable, is_folder
@@ -35,6 +36,7 @@ from smoe.errors import UserError
 Progress = Callable[[str, int, int], None]
 DIRECT_PATH = round(acoustics.DIRECT_PATH_S * SAMPLE_RATE)
 UNITS = {"speech": "speakers", "noise": "noise recordings", "rir": "rooms"}
+ELSEWHERE = "stands in no folder named clean, speech, noise or rir"
 AHEAD = 2  # files per thread that are decoded before they are asked for
 
 
@@ -56,7 +58,8 @@ def tree(root: Path) -> list[Source]:
     """
     if not is_folder(str(root)):
         raise UserError(f"There is no folder {root}; give one with clean/, noise/ and rir/ in it.")
-    return from_manifest(root) if (root / MANIFEST).exists() else _from_tree(root)
+    found = from_manifest(root) if os.path.lexists(root / MANIFEST) else _from_tree(root)
+    return declared_distinct(root, found)
 
 
 def complete(found: list[Source], where: str, remedy: str) -> list[Source]:
@@ -86,9 +89,8 @@ def _from_tree(root: Path) -> list[Source]:
         if name in found:  # another spelling of the same accents
             name = "/".join(parts)
         if reason or place is None:
-            if name not in (MANIFEST, RESPONSES):
-                reason = reason or "stands in no folder named clean, speech, noise or rir"
-                left_out.append((name, reason))
+            if name not in OWN:
+                left_out.append((name, reason or ELSEWHERE))
         else:
             found[name] = Source(path, name, *place)
     refused = [Source(root / n, n, "", "", refused=reason) for n, reason in summarised(left_out)]
@@ -207,6 +209,7 @@ def _recording(source: Source) -> Recording | Refused:
         drr_db=drr_db,
         clipped=decoded.clipped,
         notes=decoded.notes,
+        distinct_from=source.distinct_from,
     )
 
 
@@ -227,7 +230,8 @@ def content_hash(found: list[Source]) -> str:
     digest = hashlib.sha256()
     for source in found:
         known = (source.name, source.kind, source.group, source.split, source.onset, source.rt60_s)
-        digest.update(repr((*known, source.refused)).encode(errors="surrogateescape"))
+        told = (*known, source.refused, sorted(source.distinct_from))
+        digest.update(repr(told).encode(errors="surrogateescape"))
         if source.refused:
             continue
         try:

@@ -2,6 +2,9 @@
 
 Columns: path, kind, group and optionally split (others are ignored). Beside it may stand
 rir_info.csv with path and any of t20_s, drr_db, onset_sample.
+
+Any folder may have a `distinct.csv`, columns path and other: pairs that the leakage guard takes for
+the same sound and that are not. It is said which of them were.
 """
 
 import csv
@@ -9,6 +12,7 @@ import os
 import posixpath
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,8 @@ from smoe.corpora.spec import comparable
 from smoe.corpora.walking import audio_by_name, summarised
 from smoe.errors import UserError
 
-MANIFEST, RESPONSES = "manifest.csv", "rir_info.csv"
+MANIFEST, RESPONSES, DISTINCT = OWN = ("manifest.csv", "rir_info.csv", "distinct.csv")
+UNLISTED = f"is not listed in {MANIFEST}"
 
 
 def from_manifest(root: Path) -> list[Source]:
@@ -56,6 +61,26 @@ def from_manifest(root: Path) -> list[Source]:
     return [*found.values(), *_unlisted(root, found)]
 
 
+def declared_distinct(root: Path, found: list[Source]) -> list[Source]:
+    """Add to files what `distinct.csv` says about them.
+
+    Raises:
+        UserError: It cannot be read, or names a file that is not in the corpus.
+    """
+    names = {source.name for source in found}
+    distinct: dict[str, set[str]] = {}
+    for number, row in enumerate(_rows(root / DISTINCT, ("path", "other")), start=2):
+        one, other = (_place(root, row[column])[1] for column in ("path", "other"))
+        for name in (one, other):
+            if name not in names:
+                raise UserError(f"{root / DISTINCT}, line {number}: the corpus has no file {name}.")
+        distinct.setdefault(one, set()).add(other)
+    return [
+        replace(s, distinct_from=frozenset(distinct[s.name])) if s.name in distinct else s
+        for s in found
+    ]
+
+
 def _place(root: Path, text: str) -> tuple[Path, str]:
     """Where a path of a manifest leads, and the name that it has in the corpus.
 
@@ -81,7 +106,7 @@ def _unlisted(root: Path, found: dict[str, Source]) -> Iterator[Source]:
     """Audio files below the folder that its manifest does not name."""
     listed = {os.path.realpath(source.path) for source in found.values() if not source.refused}
     left_out = [
-        (comparable(path.relative_to(root).as_posix()), f"is not listed in {MANIFEST}")
+        (comparable(path.relative_to(root).as_posix()), UNLISTED)
         for path in audio_by_name(root)
         if os.path.realpath(path) not in listed
     ]

@@ -12,9 +12,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
@@ -22,7 +23,7 @@ import numpy as np
 KINDS = ("speech", "noise", "rir")  # what mixtures are made of
 PAIRED = "noisy"  # published noisy recordings of a test set, partners of clean ones; see voicebank
 SPLITS = ("train", "valid", "test")
-FORMAT = 1  # of the cache folder; raise it when the layout below changes
+FORMAT = 2  # of the cache folder; raise it when the layout below changes
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Recording:
         drr_db: Direct-to-reverberant ratio in dB (NaN unless an impulse response).
         clipped: Share of samples at full scale in the source file.
         notes: What was done to it, e.g. "resampled from 44100 Hz".
+        distinct_from: Names of recordings that it sounds like, but is not, by its owner's word.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Recording:
     drr_db: float = float("nan")
     clipped: float = 0.0
     notes: tuple[str, ...] = ()
+    distinct_from: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Corpus:
         pools: By kind and split; a split without recordings has no entry.
         notes: What was done to the files, e.g. how many were resampled.
         refused: Files left out, with the reason.
+        remarks: What is to be said of the whole, e.g. under "guard" what the leakage guard found.
     """
 
     name: str
@@ -112,6 +116,7 @@ class Corpus:
     pools: dict[tuple[str, str], Pool]
     notes: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
@@ -126,13 +131,18 @@ def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
+def save(
+    folder: Path,
+    recordings: Iterable[Recording | Refused],
+    remarks: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write a cache folder as a whole: under a temporary name, flushed, then renamed.
 
     Args:
         folder: The cache folder.
         recordings: In a reproducible order, which becomes the order within each pool; may be a
             generator, so that a corpus need not fit in memory.
+        remarks: What is to be said of the whole, read once all recordings have come.
 
     Raises:
         OSError: The disk is full or the folder not writable; nothing is left behind.
@@ -142,7 +152,7 @@ def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
     try:
         index = _write_pools(temporary, recordings)
-        text = json.dumps(index).encode()
+        text = json.dumps({**index, "remarks": dict(remarks)}).encode()
         _write(temporary / "index.json", text)
         _write(temporary / "index.sha256", f"{FORMAT} {_sha256(text)}".encode())
         try:
@@ -215,7 +225,9 @@ def load(folder: Path, name: str) -> Corpus | None:
     except (OSError, ValueError):
         return None
     refused = [Refused(**each) for each in index["refused"]]
-    return Corpus(name, manifest_hash(pools), folder, pools, index["notes"], refused)
+    return Corpus(
+        name, manifest_hash(pools), folder, pools, index["notes"], refused, index["remarks"]
+    )
 
 
 def _open_pool(folder: Path, entry: dict) -> Pool:

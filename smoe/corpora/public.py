@@ -165,7 +165,14 @@ def joined(spec: str) -> list[Source]:
         before = sum(other == name for other, _ in pieces[:place])
         prefix = f"{name}-{before + 1}" if before else name
         if name == "folders":
-            members = [replace(s, name=f"{prefix}/{s.name}") for s in tree(folder(root))]
+            members = [
+                replace(
+                    s,
+                    name=f"{prefix}/{s.name}",
+                    distinct_from=frozenset(f"{prefix}/{name}" for name in s.distinct_from),
+                )
+                for s in tree(folder(root))
+            ]
         elif name in LAYOUTS:
             members = [
                 replace(s, name=prefix + s.name.removeprefix(name))

@@ -20,6 +20,7 @@ class Source:
         onset: Known onset of an impulse response, or None to detect it.
         rt60_s: Known reverberation time in s, or NaN to measure it.
         refused: Why it is left out already, or "".
+        distinct_from: Names of files that it sounds like, but is not, by its owner's word.
     """
 
     path: Path
@@ -30,6 +31,7 @@ class Source:
     onset: int | None = None
     rt60_s: float = float("nan")
     refused: str = ""
+    distinct_from: frozenset[str] = frozenset()
 
     @property
     def unit(self) -> str:
