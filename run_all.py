@@ -214,12 +214,15 @@ def prepare(
     results: options.Results = RESULTS,
     download: options.Download = False,
 ) -> None:
-    """Build or cache a corpus and print its hash."""
+    """Build or cache a corpus and print its hash; the corpus recordings is fetched first."""
     from ablations.pipeline import prepare_corpus
     from smoe.corpora.download import download as fetch
+    from smoe.corpora.download import is_fetched_unasked
 
-    for said in fetch(data) if download else []:
-        console.print(said)
+    if download or is_fetched_unasked(data):
+        with console.status("Fetching ...") as status:
+            said = fetch(data, lambda _, done, of: status.update(f"Fetching {done} of {of} files"))
+        console.print("\n".join(said))
     corpus = prepare_corpus(data, results, console)
     for note in corpus.notes:
         console.print(note)

@@ -36,6 +36,7 @@ from smoe.errors import UserError
 from smoe.losses import enhancement_loss
 from smoe.memory import keep_freed_memory, saved_bytes
 from smoe.metrics import score
+from smoe.processor import kind, native_bfloat16, slug
 
 SCHEMA_VERSION = 1
 
@@ -72,7 +73,7 @@ def bench(
     make_step: bench_gpu.MakeStep | None = None,
     on_progress: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Measures this machine and writes `results/bench/<host>.json`, `<host>-gpu.json` for its GPU.
+    """Measures this machine and writes a file named by the kind of its processor or GPU.
 
     Args:
         results: Results folder.
@@ -99,7 +100,9 @@ def bench(
     try:
         where, records = environment(device), []
         content = {"schema": SCHEMA_VERSION, "quick": quick, **where, "measurements": records}
-        path = results / "bench" / f"{where['host']}{'-gpu' if on_gpu else ''}.json"
+        path = results / "bench" / f"{slug(where['gpu']) if on_gpu else kind()}.json"
+        if not (on_gpu or native_bfloat16()):
+            on_progress(f"{where['cpu']} ({where['instructions']}) emulates bfloat16.")
         measurements = _measurements(QUICK if quick else FULL, quick)
         if on_gpu or make_step:
             content["plan"] = "gpu"

@@ -8,11 +8,14 @@ import importlib.metadata
 import io
 import json
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ablations.grid import UNPROCESSED, find
 from ablations.plan import PlannedRun
@@ -20,8 +23,10 @@ from ablations.study import Study
 from smoe.checkpoint import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
 from smoe.metrics import METRICS
+from stored.bundle import intact_examples
+from stored.description import SCHEMA_VERSION
+from stored.digests import with_digests
 
-SCHEMA_VERSION = 1
 PACKAGES = (
     "torch", "torchaudio", "numpy", "scipy", "pandas", "pyarrow", "pesq", "pystoi", "joblib",
     "mlflow", "pydantic", "soundfile", "soxr", "pyroomacoustics",
@@ -30,43 +35,59 @@ PACKAGES = (
 # Names and types of the columns, so that a column that happens to be empty keeps its type.
 UTTERANCES = {
     "run_id": "string", "utterance": "string", "condition": "string", "snr_db": "float64",
-    "rt60_s": "float64", "counterfactual": "string", **dict.fromkeys(METRICS, "float64"),
+    "rt60_s": "float64", "speaker": "string", "noise": "string", "noise_type": "string",
+    "room": "string", "counterfactual": "string", **dict.fromkeys(METRICS, "float32"),
     "error": "string",
 }  # fmt: skip
 ROUTING = {
-    "run_id": "string", "utterance": "string", "layer": "string", "weight_noise": "float64",
-    "weight_reverb": "float64", "confidence": "float64", "predicted_class": "Int64",
-    "true_class": "Int64",
+    "run_id": "string", "utterance": "string", "layer": "string", "weight_noise": "float32",
+    "weight_reverb": "float32", "confidence": "float32", "predicted_class": "Int8",
+    "true_class": "Int8",
 }  # fmt: skip
 HISTORY = {
-    "run_id": "string", "step": "int64", "loss": "float64", "enhancement_loss": "float64",
-    "routing_loss": "float64", "routing_accuracy": "float64", "grad_norm": "float64",
-    "learning_rate": "float64",
+    "run_id": "string", "step": "int64", "loss": "float32", "enhancement_loss": "float32",
+    "routing_loss": "float32", "routing_accuracy": "float32", "grad_norm": "float32",
+    "learning_rate": "float32",
 }  # fmt: skip
 DYNAMIC_RANGE_DB = 80.0
 
 
-def write_bundle(study: Study, runs: list[PlannedRun], folder: Path) -> None:
-    """Collects the finished runs of a study; each file is written whole or not at all.
+def write_bundle(
+    study: Study,
+    runs: list[PlannedRun],
+    folder: Path,
+    before_write: Callable[[], None] = lambda: None,
+) -> None:
+    """Collect the finished runs of a study; each file is written whole or not at all.
+
+    Everything is made first and then written at once, `study.json` with the digests last, so that
+    files of two states lie side by side for a moment only.
 
     Args:
         study: The study.
         runs: Its plan; runs that are not done stay out and are listed as missing or failed.
         folder: `results/<study>`.
+        before_write: Called before each file is written; what it raises ends the writing.
     """
     done = [run for run in runs if run.folder.is_done()]
-    _write_table(folder / "runs.parquet", pd.DataFrame([_run_row(run) for run in done]))
+    files = {"runs.parquet": _parquet(pd.DataFrame([_run_row(run) for run in done]))}
     tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
     for name, columns in tables.items():
-        _write_table(folder / f"{name}.parquet", _collect(done, f"{name}.parquet", columns))
-    text = json.dumps(_description(study, runs), indent=1)
-    write_atomic(folder / "study.json", text.encode())
+        files[f"{name}.parquet"] = _parquet(_collect(done, f"{name}.parquet", columns))
     example = _example_run(done)
     if example:
         buffer = io.BytesIO()
         levels = example_levels(example.cell, example.folder.file("examples.npz"))
         np.savez_compressed(buffer, **levels)  # pyright: ignore[reportArgumentType]
-        write_atomic(folder / "examples.npz", buffer.getvalue())
+        files["examples.npz"] = buffer.getvalue()
+    elif kept := intact_examples(folder):  # the run's folder has none on this machine
+        files["examples.npz"] = kept
+    described = with_digests(_description(study, runs), files)
+    files["study.json"] = json.dumps(described, indent=1).encode()
+    for name, content in files.items():
+        before_write()
+        write_atomic(folder / name, content)
+    if example:
         _write_audio(example, folder / "audio")
 
 
@@ -82,6 +103,7 @@ def _run_row(run: PlannedRun) -> dict[str, Any]:
         "routing": cell.routing,
         "router_scope": cell.router_scope,
         "seed": run.seed,
+        **run.level,
         "status": "done",
         **{key: record[key] for key in ("params", "macs", "train_steps", "train_s")},
         "inference_rtf": record["inference_rtf"],
@@ -104,7 +126,12 @@ def _collect(done: list[PlannedRun], name: str, columns: dict[str, str]) -> pd.D
 
 def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
     failed = [
-        {"cell": run.cell, "seed": run.seed, **(run.folder.read_json("failed.json") or {})}
+        {
+            "cell": run.cell,
+            "seed": run.seed,
+            **run.level,
+            **(run.folder.read_json("failed.json") or {}),
+        }
         for run in runs
         if run.state() == "failed"
     ]
@@ -117,7 +144,10 @@ def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
             "question": study.question,
             "cells": list(study.cells),
             "seeds": list(study.seeds),
+            "runs_per_seed": sum(run.config.model is not None for run in runs) // len(study.seeds),
+            "vary": {name: list(values) for name, values in study.varied.items()},
         },
+        "verdict": study.verdict.model_dump(mode="json"),
         "failed": failed,
         "corpus": study.data,
         "data_hash": base.data_hash,
@@ -174,7 +204,17 @@ def _level_db(wave: np.ndarray) -> np.ndarray:
     return 20 * np.log10(np.abs(spec) + 1e-10)
 
 
-def _write_table(path: Path, table: pd.DataFrame) -> None:
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as a small file: bytes of floats by significance, texts as dictionaries.
+
+    A bundle goes into a repository; this is a third of what the plain format takes.
+    """
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    floats = [field.name for field in arrow.schema if pa.types.is_floating(field.type)]
+    others = [name for name in arrow.schema.names if name not in floats]
     buffer = io.BytesIO()
-    table.to_parquet(buffer, index=False)
-    write_atomic(path, buffer.getvalue())
+    pq.write_table(
+        arrow, buffer, compression="zstd", compression_level=9, use_dictionary=others,
+        use_byte_stream_split=floats, row_group_size=len(arrow) or None,
+    )  # fmt: skip
+    return buffer.getvalue()

@@ -23,6 +23,10 @@ BEAT_S = 10.0
 CLAIM = "claim.json"
 
 
+class ClaimLostError(Exception):
+    """Another process has taken over what this one was working on while it slept."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """A claim file, and the token by which its owner knows it again."""
@@ -64,6 +68,19 @@ class Claim:
         """Whether somebody works on the run."""
         content = self._read()
         return content is not None and self._lives(content)
+
+    def is_mine(self) -> bool:
+        """Return whether this claim still stands; asked before each write of what it guards."""
+        return self._is_mine()
+
+    def require(self) -> None:
+        """Raise if another process has taken the claim over.
+
+        Raises:
+            ClaimLostError: it has.
+        """
+        if not self._is_mine():
+            raise ClaimLostError(f"another process has taken over {self.path.parent.name}")
 
     def keep(self, on_lost: Callable[[], None] | None = None) -> None:
         """Renews the claim from now on, from a thread that ends with the process.

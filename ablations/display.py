@@ -84,12 +84,11 @@ def _left(done: float, todo: float, spent_s: float) -> str:
 
 
 def _run_line(run: PlannedRun, state: str) -> str:
-    name = run.cell if run.config.model is None else f"{run.cell}, seed {run.seed}"
     if state == "failed":
         reason = (run.folder.read_json("failed.json") or {}).get("reason", "unknown reason")
-        return f"[red]failed[/]  {name}: {reason}"
+        return f"[red]failed[/]  {run.name}: {reason}"
     seconds = (run.folder.read_json("run.json") or {}).get("train_s")
-    return f"[green]done[/]    {name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
+    return f"[green]done[/]    {run.name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
 
 
 def _fraction(run: PlannedRun, state: str, trained_share: float) -> float:

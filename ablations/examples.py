@@ -37,6 +37,7 @@ EXAMPLES = {
     "bench": ("run_all.py bench --quick",),
     "prepare": (
         "run_all.py data prepare",
+        "run_all.py data prepare --data recordings",
         "run_all.py data prepare --data librispeech:/corpora --download",
     ),
     "check": ("run_all.py data check --data ~/my/recordings --figures",),

@@ -77,7 +77,14 @@ CONTROLS: dict[str, Cell] = {
         Cell("shuffled-labels", POSITIONS, "multi", "supervised", "global"),
     )
 }
-KNOWN: dict[str, Cell] = {**CELLS, **CONTROLS, UNPROCESSED: Cell(UNPROCESSED)}
+# Dense networks of other widths: with `dense` they are the curve of quality against cost.
+WIDTHS = {f"dense-w{width}": width for width in range(1, 129)}
+KNOWN: dict[str, Cell] = {
+    **CELLS,
+    **CONTROLS,
+    **{code: Cell(code) for code in WIDTHS},
+    UNPROCESSED: Cell(UNPROCESSED),
+}
 
 
 def _set_model(**fields: Any) -> Callable[[RunConfig], RunConfig]:
@@ -109,6 +116,10 @@ _SPECIAL: dict[str, Callable[[RunConfig], RunConfig]] = {
     "uniform": _set_model(smoe_layer_positions=POSITIONS, routing="uniform"),
     "shuffled-labels": _shuffle,
     UNPROCESSED: lambda base: base.model_copy(update={"model": None}),
+    **{
+        code: _set_model(smoe_layer_positions=(), init_channels=width, level_channels=None)
+        for code, width in WIDTHS.items()
+    },
 }
 
 
@@ -146,7 +157,10 @@ def find(code: str) -> Cell:
 
 
 def expand(patterns: Iterable[str]) -> list[str]:
-    """Cell codes that match any of the patterns (`*`, `?`), in the grid's order, each once.
+    """Return the cell codes that match any of the patterns, in the grid's order, each once.
+
+    `*` and `?` stand for any text and any character of grid cells and controls; dense networks of
+    other widths are named one by one.
 
     Raises:
         UserError: a pattern matches nothing.
@@ -156,7 +170,7 @@ def expand(patterns: Iterable[str]) -> list[str]:
     for pattern in patterns:
         matches = fnmatch.filter(order, pattern)
         chosen.update(matches or [find(pattern).code])
-    return [code for code in order if code in chosen]
+    return [code for code in (*order, *WIDTHS) if code in chosen]
 
 
 def _model(base: RunConfig) -> ModelConfig:

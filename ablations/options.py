@@ -16,7 +16,7 @@ Study = Annotated[
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="Corpus instead of the study's own: synthetic, or a folder of recordings."),
+    typer.Option(help="Corpus instead of the study's own: synthetic, recordings, or a folder."),
 ]
 Results = Annotated[Path, typer.Option(help="Where results are read and written.")]
 Set = Annotated[
@@ -32,7 +32,7 @@ Target = Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 k
 BenchDevice = Annotated[str, typer.Option(help="cpu or cuda.")]
 BenchThreads = Annotated[int, typer.Option(min=0, help="0: all cores.")]
 Trial = Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")]
-Corpus = Annotated[str, typer.Option(help="synthetic, or a folder.")]
+Corpus = Annotated[str, typer.Option(help="synthetic, recordings, or a folder.")]
 Download = Annotated[
     bool, typer.Option(help="Fetch librispeech or vctk first, where ROOT lacks them.")
 ]

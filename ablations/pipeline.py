@@ -10,7 +10,9 @@ from rich.console import Console
 
 from ablations import backends
 from ablations.display import study_progress
+from ablations.emulation import emulation_warning
 from ablations.grid import expand
+from ablations.keep import look, require_nothing_lost, require_same_study
 from ablations.means import Means
 from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
 from ablations.runner import Outcome, Watch, carry_out
@@ -82,31 +84,39 @@ def run_study(
         UserError: unwritable results folder, unusable corpus, impossible setting or device.
     """
     study.base("")  # an impossible setting is said before anything is computed
+    bundle = results / study.name
+    kept = look(bundle)
+    require_same_study(kept, study, None)
     prepare_results(results)
     corpus = prepare_corpus(study.data, results, console)
+    require_same_study(kept, study, corpus.data_hash)
     runs = plan(study, results, corpus.data_hash)
     if choice.from_bundle:
         from ablations.restore import restore
 
-        console.print(f"{restore(runs, results / study.name)} runs taken from the bundle.")
+        console.print(f"{restore(runs, bundle)} runs taken from the bundle.")
     damaged = [path for run in runs for path in run.folder.set_aside_damage(run.config)]
     finished, unfinished = _parted(runs)
-    bundle = results / study.name
+    chosen = choice.of(unfinished)
+    require_nothing_lost(kept, runs, [*finished, *chosen], from_bundle=choice.from_bundle)
     # There from here until bundle and MLflow are complete, whenever this process may die.
     unclosed = results / RUNS_FOLDER / f".unclosed-{study.name}"
-    if not unfinished and not unclosed.exists() and (bundle / "study.json").exists():
+    if not unfinished and not unclosed.exists() and kept.study is not None:
         return Outcome(skipped=runs)
     unclosed.touch()
     spent = f"{means.jobs} at once on {means.device}, {means.threads} thread(s) each"
     done = f"{len(finished)} of {len(runs)} runs done; {spent}."
     console.print(f"[bold]{study.title}[/]: {done}", highlight=False)
+    chosen = choice.of(unfinished)
+    if chosen and (warning := emulation_warning(study, means)):
+        console.print(f"[yellow]{warning}[/]", highlight=False)
     mirror = _mirror(study, results, tracking_uri, draw, console)
     with study_progress(console, runs, means.device) as show:
-        watch, chosen = _watch(study, runs, show, mirror), choice.of(unfinished)
+        watch = _watch(study, runs, show, mirror)
         outcome = carry_out(chosen, means, corpus.folder, watch, retry_failed=bool(choice.retry))
     outcome.skipped = finished
     outcome.set_aside = damaged + outcome.set_aside
-    if _close(study, runs, bundle, mirror, summarise):
+    if _close(study, runs, bundle, mirror, summarise, console):
         unclosed.unlink(missing_ok=True)
     return outcome
 
@@ -153,17 +163,20 @@ def _close(
     bundle: Path,
     mirror: "Mirror",
     summarise: Callable[[Path], dict[str, dict[str, float]]],
+    console: Console,
 ) -> bool:
-    """Writes the bundle and brings MLflow up to it; True if that is complete."""
-    from ablations.bundle import write_bundle
+    """Store the bundle and bring MLflow up to it; True if that is complete."""
+    from ablations.storing import store_bundle
     from ablations.tracked import from_folder
 
     summaries: dict[str, dict[str, float]] = {}
-    if any(run.folder.is_done() for run in runs):
-        write_bundle(study, runs, bundle)
+    done = any(run.folder.is_done() for run in runs)
+    claim = bundle.parent / RUNS_FOLDER / f".bundle-{study.name}"
+    complete = not done or store_bundle(study, runs, bundle, claim, console)
+    if done and complete:
         summaries = summarise(bundle)
     begun = (from_folder(run, study.name) for run in runs if run.has_begun())
-    return mirror.close(begun, summaries)
+    return mirror.close(begun, summaries) and complete
 
 
 def prepare_corpus(data: str, results: Path, console: Console) -> Any:
@@ -199,13 +212,13 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
 
     Raises:
         UserError: the study, cell or seed has no finished run, or its weights are not here.
+        BundleError: the bundle is incomplete or damaged.
     """
-    import pandas as pd
+    from stored.bundle import read_bundle
 
-    table = results / study / "runs.parquet"
-    if not table.is_file():
-        raise UserError(f"There are no results in {table.parent}; run the study first.")
-    runs = pd.read_parquet(table)
+    if not (results / study / "study.json").exists():
+        raise UserError(f"There are no results in {results / study}; run the study first.")
+    runs = read_bundle(results / study).runs
     run_ids = runs.loc[(runs["cell"] == cell) & (runs["seed"] == seed), "run_id"].tolist()
     if not run_ids:
         have = ", ".join(sorted(set(runs["cell"]))[:6])

@@ -1,16 +1,20 @@
 """What a study still has to do: its runs, and the state of each on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
+
+from pydantic import ValidationError
 
 from ablations.claims import Claim
 from ablations.grid import UNPROCESSED, resolve
 from ablations.store import RunFolder
 from ablations.study import Study
+from ablations.vary import Level, at_level, effective, levels_of
 from smoe.config import RunConfig
 from smoe.cost import cost
+from smoe.errors import UserError
 
 State = Literal["done", "running", "stale", "failed", "planned"]
 STATES: tuple[State, ...] = ("done", "running", "stale", "failed", "planned")
@@ -26,12 +30,25 @@ class PlannedRun:
         seed: Seed; 0 for the unprocessed input, which has none.
         config: The resolved run.
         folder: Where it lives.
+        level: The varied settings of the study as they are here; None where one has no effect.
     """
 
     cell: str
     seed: int
     config: RunConfig
     folder: RunFolder
+    level: Level = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """Cell and level as a person reads them: "dense, steps=4000"."""
+        settings = [f"{k.split('.')[1]}={v}" for k, v in self.level.items() if v is not None]
+        return ", ".join([self.cell, *settings])
+
+    @property
+    def name(self) -> str:
+        """The variant with its seed; the unprocessed input has none."""
+        return self.variant if self.config.model is None else f"{self.variant}, seed {self.seed}"
 
     @cached_property
     def work(self) -> float:
@@ -65,16 +82,44 @@ def _work(config: RunConfig) -> float:
 
 
 def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[PlannedRun]:
-    """All runs of a study, the unprocessed input first, then seed by seed in the grid's order.
+    """Return all runs of a study: the unprocessed input, then seed by seed in the grid's order.
+
+    Whatever is trained when time runs out is then whole seeds, but for the last one.
 
     Raises:
         UserError: a setting has an impossible value.
     """
-    base = study.base(data_hash)
-    cells = [(UNPROCESSED, 0)] + [(cell, seed) for seed in study.seeds for cell in study.cells]
-    resolved = {cell: resolve(cell, base) for cell in {cell for cell, _ in cells}}
-    above = {cell: RunFolder.above(results, config) for cell, config in resolved.items()}
-    return [
-        PlannedRun(cell, seed, resolved[cell], RunFolder(above[cell] / str(seed)))
-        for cell, seed in cells
+    base, varied = study.base(data_hash), study.varied
+    bare = resolve(UNPROCESSED, base)
+    first = PlannedRun(
+        UNPROCESSED,
+        0,
+        bare,
+        RunFolder(RunFolder.above(results, bare) / "0"),
+        effective(bare, varied),
+    )
+    configs = [(c, config) for c in study.cells for config in _configurations(study, c, base)]
+    variants = [
+        (cell, config, RunFolder.above(results, config), effective(config, varied))
+        for cell, config in configs
     ]
+    return [first] + [
+        PlannedRun(cell, seed, config, RunFolder(above / str(seed)), level)
+        for seed in study.seeds
+        for cell, config, above, level in variants
+    ]
+
+
+def _configurations(study: Study, cell: str, base: RunConfig) -> list[RunConfig]:
+    """Return a cell's configuration at each of its levels; levels without effect are one."""
+    found: dict[str, RunConfig] = {}
+    for level in levels_of(study.variations, cell):
+        try:
+            config = resolve(cell, at_level(base, level))
+        except ValidationError as error:
+            raise UserError(
+                f"Study {study.name} varies a setting to an impossible value: "
+                f"{error.errors()[0]['msg']} ({level})."
+            ) from error
+        found.setdefault(config.identity(), config)
+    return list(found.values())

@@ -12,6 +12,8 @@ import pandas as pd
 
 from ablations.plan import PlannedRun
 from smoe.checkpoint import write_atomic
+from stored.bundle import read_bundle
+from stored.columns import TABLES as COLUMNS
 
 TABLES = ("utterances", "routing", "history")
 RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")
@@ -26,11 +28,15 @@ def restore(runs: list[PlannedRun], bundle: Path) -> int:
 
     Returns:
         How many runs were restored.
+
+    Raises:
+        BundleError: the bundle is incomplete or damaged.
     """
-    if not (bundle / "runs.parquet").is_file():
+    if not any((bundle / name).exists() for name in ("study.json", *COLUMNS)):
         return 0
-    known = pd.read_parquet(bundle / "runs.parquet").set_index("run_id")
-    rows = {name: _by_run(bundle / f"{name}.parquet") for name in TABLES}
+    stored = read_bundle(bundle)
+    known = stored.runs.set_index("run_id")
+    rows = {name: _by_run(getattr(stored, name)) for name in TABLES}
     restored = 0
     for run in runs:
         run_id = run.folder.run_id
@@ -52,8 +58,8 @@ def restore(runs: list[PlannedRun], bundle: Path) -> int:
     return restored
 
 
-def _by_run(path: Path) -> dict[str, pd.DataFrame]:
-    parts = pd.read_parquet(path).groupby("run_id", sort=False)
+def _by_run(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    parts = table.groupby("run_id", sort=False, observed=True)
     return {str(run_id): part.drop(columns="run_id") for run_id, part in parts}
 
 

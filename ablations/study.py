@@ -5,13 +5,15 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablations.grid import expand
+from ablations.vary import Values, Variation, require_variable, varied_settings
+from ablations.verdict import Verdict
 from smoe.config import RunConfig
 from smoe.errors import UserError
 
@@ -32,6 +34,8 @@ class _StudyFile(BaseModel):
     mix: dict[str, Any] = {}
     train: dict[str, Any] = {}
     test: dict[str, Any] = {}
+    vary: dict[str, Any] | list[dict[str, Any]] = []
+    verdict: Verdict = Verdict()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ class Study:
         seeds: Each cell is trained once per seed.
         data: Corpus specification.
         settings: Sections of `RunConfig`, as resolved from file and overrides.
+        variations: Settings that vary beside the cells; empty where none do.
+        verdict: When a difference counts, declared before the study is run.
     """
 
     name: str
@@ -56,6 +62,13 @@ class Study:
     seeds: tuple[int, ...]
     data: str
     settings: dict[str, dict[str, Any]]
+    variations: tuple[Variation, ...] = ()
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def varied(self) -> Values:
+        """The varied settings with all their values."""
+        return varied_settings(self.variations, self.base(""))
 
     def base(self, data_hash: str) -> RunConfig:
         """The configuration that the cells vary.
@@ -96,16 +109,19 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
     file = _read(path)
     settings = {section: getattr(file, section) for section in SECTIONS}
     for section, fields in settings.items():
-        for field in fields:
-            _require_known(f"{section}.{field}")
+        for leaf in fields:
+            _require_known(f"{section}.{leaf}")
+    cells = tuple(expand(file.cells))
     study = Study(
         name=path.stem,
         title=file.title,
         question=file.question,
-        cells=tuple(expand(file.cells)),
+        cells=cells,
         seeds=tuple(file.seeds),
         data=file.data,
         settings=settings,
+        variations=_variations(file.vary, cells, path),
+        verdict=file.verdict,
     )
     varied = _override(settings, overrides)
     corpus = data or file.data
@@ -114,6 +130,36 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
     variation = json.dumps([corpus, varied], sort_keys=True).encode()
     suffix = hashlib.sha256(variation).hexdigest()[:6]
     return replace(study, name=f"{path.stem}-{suffix}", data=corpus, settings=varied)
+
+
+def _variations(
+    vary: dict[str, Any] | list[dict[str, Any]], cells: tuple[str, ...], path: Path
+) -> tuple[Variation, ...]:
+    """Return what `[vary]`, or each `[[vary]]`, of a study file says."""
+    return tuple(
+        _variation(table, cells, path) for table in ([vary] if isinstance(vary, dict) else vary)
+    )
+
+
+def _variation(table: dict[str, Any], cells: tuple[str, ...], path: Path) -> Variation:
+    patterns = table.get("cells")
+    chosen = None if patterns is None else tuple(c for c in expand(patterns) if c in cells)
+    if chosen == ():
+        raise UserError(f"{path}: [[vary]] names no cell of the study: {', '.join(patterns)}.")
+    settings: dict[str, tuple[Any, ...]] = {}
+    for section, fields in table.items():
+        if section == "cells":
+            continue
+        if not isinstance(fields, dict):
+            raise UserError(f"{path}: vary.{section} is a setting without its section.")
+        for leaf, values in fields.items():
+            name = f"{section}.{leaf}"
+            _require_known(name)
+            require_variable(name)
+            if not isinstance(values, list) or not values:
+                raise UserError(f"{path}: vary.{name} wants a list of values, not {values!r}.")
+            settings[name] = tuple(values)
+    return Variation(settings, chosen)
 
 
 def _read(path: Path) -> _StudyFile:

@@ -14,10 +14,11 @@ REASON_CHARACTERS = 110
 
 def summary_lines(study: Study, runs: list[PlannedRun], results: Path) -> list[str]:
     """What `plan` prints: cells with their runs, counts by state, time left and disk."""
-    states = {(run.cell, run.seed): run.state() for run in runs}
+    states = {run.folder.run_id: run.state() for run in runs}
     marks: dict[str, list[str]] = {}
-    for (cell, seed), state in states.items():
-        marks.setdefault(cell, []).append(f"{seed}:{state}")
+    for run in runs:
+        state = states[run.folder.run_id]
+        marks.setdefault(run.variant, []).append(f"{run.seed}:{state}")
     lines = [f"{study.title}: {study.question}", ""]
     lines += [f"  {cell:34s} {'  '.join(each)}" for cell, each in marks.items()]
     count = Counter(states.values())
@@ -39,7 +40,13 @@ def summary_lines(study: Study, runs: list[PlannedRun], results: Path) -> list[s
 def plan_rows(runs: list[PlannedRun]) -> list[dict[str, object]]:
     """The same for programs: cell, seed, state and run id of each run."""
     return [
-        {"cell": run.cell, "seed": run.seed, "state": run.state(), "run_id": run.folder.run_id}
+        {
+            "cell": run.cell,
+            "seed": run.seed,
+            **run.level,
+            "state": run.state(),
+            "run_id": run.folder.run_id,
+        }
         for run in runs
     ]
 
@@ -54,7 +61,7 @@ def outcome_lines(outcome: Outcome) -> list[str]:
         lines += [_failure_row(run) for run in outcome.failed]
     if outcome.stopped:
         lines.append(f"{len(outcome.stopped)} runs were stopped; the same command goes on:")
-        lines += [f"  {'stopped':13s} {_name(run)}  {why}" for run, why in outcome.stopped]
+        lines += [f"  {'stopped':13s} {run.name}  {why}" for run, why in outcome.stopped]
     return lines
 
 
@@ -64,11 +71,7 @@ def _failure_row(run: PlannedRun) -> str:
     if len(reason) > REASON_CHARACTERS:
         reason = f"{reason[:REASON_CHARACTERS]} ..."
     log = run.folder.file("log.txt")
-    return f"  {failure.get('class', 'error'):13s} {_name(run)}  {reason}\n{'':16s}see {log}"
-
-
-def _name(run: PlannedRun) -> str:
-    return run.cell if run.config.model is None else f"{run.cell}, seed {run.seed}"
+    return f"  {failure.get('class', 'error'):13s} {run.name}  {reason}\n{'':16s}see {log}"
 
 
 def _seconds_left(runs: list[PlannedRun]) -> float | None:

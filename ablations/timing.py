@@ -3,12 +3,10 @@
 Also what the networks among them are timed on: their sizes, signals and way of being trained.
 """
 
-import os
 import platform
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +15,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from smoe.config import SAMPLE_RATE, ModelConfig, RunConfig, TrainConfig
+from smoe.corpora import cores
 from smoe.initialise import initialise
 from smoe.mixing import Mixture
+from smoe.processor import instructions, native_bfloat16, processor_name
 from smoe.reference import ReferenceEnhancer, translate
 from smoe.step import training_step
 from smoe.unet import SpeechEnhancer
@@ -160,10 +160,10 @@ def environment(device: str) -> dict[str, Any]:
     gpu = torch.cuda.get_device_name() if device.startswith("cuda") else None
     return {
         "host": platform.node(),
-        "cpu": _cpu_name(),
-        "cpus": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cpu": processor_name(),
+        "instructions": instructions(),
+        "native_bfloat16": native_bfloat16(),
+        "cpus": cores(),
         "gpu": gpu,
         "device": device,
         "threads": torch.get_num_threads(),
@@ -171,14 +171,3 @@ def environment(device: str) -> dict[str, Any]:
         "system": platform.platform(),
         "versions": {name: version(name) for name in _PACKAGES},
     }
-
-
-def _cpu_name() -> str:
-    """The model as the kernel names it, with its number formats that matter here."""
-    info = Path("/proc/cpuinfo")
-    if not info.exists():
-        return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
-    fields = {key.strip(): value.strip() for key, value in fields.items()}
-    formats = {"avx512f", "avx512_bf16", "amx_bf16"} & set(fields.get("flags", "").split())
-    return " ".join([fields.get("model name", platform.machine()), *sorted(formats)])

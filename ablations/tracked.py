@@ -1,6 +1,5 @@
 """What MLflow is told of a run, taken from its folder while it works or from a bundle later."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from ablations.bundle import example_levels
 from ablations.grid import UNPROCESSED, find, resolve
@@ -15,6 +15,9 @@ from ablations.plan import PlannedRun
 from ablations.store import RunFolder
 from smoe.config import POSITIONS, RunConfig
 from smoe.metrics import METRICS
+from stored.bundle import read_bundle
+from stored.errors import BundleError
+from stored.text import plain
 
 DISTORTED = ("noise", "reverb", "both")
 AXES = ("expert_mode", "routing", "router_scope")
@@ -85,13 +88,16 @@ def from_folder(run: PlannedRun, study: str) -> TrackedRun:
 
 
 def from_bundle(folder: Path) -> list[TrackedRun]:
-    """The finished runs of a bundle, `results/<study>`; nothing else needs to be there."""
-    study = json.loads((folder / "study.json").read_text())
-    names = ("runs", "utterances", "routing", "history")
-    runs, *tables = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
-    parts = [dict(list(table.groupby("run_id"))) for table in tables]
-    base = RunConfig(**study["config"])
-    levels = _stored_levels(folder)
+    """Return the finished runs of a bundle, `results/<study>`; nothing else needs to be there.
+
+    Raises:
+        BundleError: the bundle is incomplete, damaged or of other settings than there are.
+    """
+    stored = read_bundle(folder)
+    study, runs = stored.study, stored.runs
+    tables = (stored.utterances, stored.routing, stored.history)
+    parts = [dict(list(table.groupby("run_id", observed=True))) for table in tables]
+    base, levels = config_of(folder, study), stored.examples
     shown = runs.loc[runs["cell"] == str(levels.get("cell", "")), "run_id"].head(1).tolist()
 
     def tracked(row: dict[str, Any]) -> TrackedRun:
@@ -115,6 +121,28 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
         )
 
     return [tracked(row) for row in _records(runs)]
+
+
+def config_of(folder: Path, study: dict[str, Any]) -> RunConfig:
+    """Return the settings that the cells of a bundle vary.
+
+    Raises:
+        BundleError: they are none.
+    """
+    try:
+        config = RunConfig(**study["config"])
+    except (ValidationError, TypeError) as error:
+        first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": ""}
+        name = plain(".".join(["config", *(str(part) for part in first["loc"])]))
+        raise BundleError(
+            f"{folder / 'study.json'}: {name}: {first['msg'] or 'no settings'}: "
+            "restore it or run the study again."
+        ) from error
+    if config.model is None:
+        raise BundleError(
+            f"{folder / 'study.json'} has no model settings: restore it or run the study again."
+        )
+    return config
 
 
 def _name(cell: str, seed: int) -> str:
@@ -183,13 +211,6 @@ def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) 
 def _means(scores: pd.DataFrame, suffix: str) -> dict[str, float]:
     stored = [metric for metric in METRICS if metric in scores]  # a bundle may be older
     return {f"{metric}{suffix}": float(scores[metric].astype(float).mean()) for metric in stored}
-
-
-def _stored_levels(folder: Path) -> Levels:
-    if not (folder / "examples.npz").exists():
-        return {}
-    with np.load(folder / "examples.npz") as stored:
-        return {name: stored[name] for name in stored}
 
 
 def _records(table: pd.DataFrame) -> Rows:

@@ -1,7 +1,6 @@
 """The MLflow user interface over what is stored."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from ablations.tracked import from_bundle
 from ablations.tracking import Draw, Tracker, default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
+from stored.bundle import describe_bundle
 
 Summarise = Callable[[Path], dict[str, dict[str, float]]]
 HOST = "127.0.0.1"  # nobody else on the network may look in
@@ -63,7 +63,7 @@ def rebuild(
 
 def bundle_tracker(folder: Path, uri: str | None = None, draw: Draw | None = None) -> Tracker:
     """The tracker of the study that a bundle, `results/<study>`, holds; see `Tracker`."""
-    stored = json.loads((folder / "study.json").read_text())
+    stored = describe_bundle(folder)
     text = describe(stored["study"]["title"], stored["study"]["question"])
     return Tracker(folder.name, text, stored["corpus"], folder.parent, uri, draw)
 

@@ -22,8 +22,8 @@ _COLUMNS = [
 ]
 _GPU_COLUMNS = [*_COLUMNS[:-1], Column("TFLOP/s", "tflops_per_s")]
 _SIZE = "width {width}, batch {batch}, {length_s:g} s"
-_CAPTION = """Measured on {cpu} with {threads} threads and torch {versions[torch]}, the sides in \
-turn in one process. Ratio: median over rounds of the ratio within a round; the literal network \
+_CAPTION = """Measured on {processor} with {threads} threads and torch {versions[torch]}, the \
+sides in turn in one process. {bfloat16} Ratio: median over rounds of the ratio within a round; the literal network \
 computes in float32 throughout."""
 _GPU_CAPTION = """Measured on {gpu} with torch {versions[torch]}, the sides in turn in one \
 process; full S-MoE, both experts. Captured steps are enqueued in a row, then waited for; the \
@@ -82,8 +82,18 @@ def speed_table(content: Record) -> Table:
     rows = [row for r in records for row in (_gpu_rows if on_gpu else _rows)(r)]
     notes = [note for r in records for note in (_gpu_notes if on_gpu else _notes)(r)]
     notes += ([] if on_gpu else _floor_notes(records)) + _TRIAL * content["quick"]
-    caption = (_GPU_CAPTION if on_gpu else _CAPTION).format(**content)
+    caption = (_GPU_CAPTION if on_gpu else _CAPTION).format(**content, **_arithmetic(content))
     return Table("bench", "Speed", caption, _GPU_COLUMNS if on_gpu else _COLUMNS, rows, notes)
+
+
+def _arithmetic(content: Record) -> dict[str, str]:
+    """What computed, and whether its bfloat16 is its own; older files say so in the name alone."""
+    native = content.get("native_bfloat16", "avx512_bf16" in content["cpu"])
+    found = content.get("instructions")
+    return {
+        "processor": content["cpu"] + (f" ({found})" if found else ""),
+        "bfloat16": f"bfloat16 is {'native here' if native else 'emulated here, not native'}.",
+    }
 
 
 def _rows(record: Record) -> list[Row]:

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import vocabulary as words
+from analysis.clusters import TestSet
 from analysis.samples import Sample
+from analysis.verdict_rules import VerdictRules, verdict_rules
 
 
 @dataclass(frozen=True, eq=False)  # a bundle is equal to itself alone and hashable
@@ -22,7 +24,8 @@ class Bundle:
         folder: Where they were read from.
         study: Contents of `study.json`.
         runs: One row per finished run, in the order of cells and seeds.
-        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`.
+        utterances: One row per test utterance: `utterance, condition, snr_db, rt60_s`, and where
+            the study stored them `speaker, noise, noise_type, room`.
         scores: Metric to [counterfactual, run, utterance]; NaN is missing.
         errors: One row per score that failed: `run, utterance, counterfactual, error`.
         routing: As stored, with `run` and `position` (row numbers of the two frames above).
@@ -56,6 +59,16 @@ class Bundle:
         return self.study["study"]["seeds"]
 
     @cached_property
+    def rules(self) -> VerdictRules:
+        """How the study's differences are judged."""
+        return verdict_rules(self.study)
+
+    @property
+    def primary(self) -> str:
+        """Metric of the primary endpoint."""
+        return self.rules.primary
+
+    @cached_property
     def run_rows(self) -> dict[str, np.ndarray]:
         """Rows of `runs` that belong to each cell."""
         groups = self.runs.groupby("cell").indices
@@ -79,6 +92,16 @@ class Bundle:
         """
         devices = self.runs["device"].dropna().unique()
         return len(devices) == 1 and str(devices[0]).startswith("cpu")
+
+    @cached_property
+    def test_set(self) -> TestSet:
+        """Condition, speaker, noise and room of each test utterance.
+
+        A bundle without rooms tells them apart by their RT60.
+        """
+        clusters = {k: self.utterances[k] for k in words.CLUSTERS if k in self.utterances}
+        clusters.setdefault("room", self.utterances["rt60_s"])
+        return TestSet(self.strata, {k: pd.factorize(v)[0] for k, v in clusters.items()})
 
     def cells(self) -> list[str]:
         """Cells with at least one finished run, without the unprocessed input, in table order."""
@@ -108,7 +131,7 @@ class Bundle:
         return Sample(
             scores=self.scores[metric][index][rows],
             seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
-            strata=self.strata,
+            test_set=self.test_set,
             any_seed=cell == words.UNPROCESSED,
             weights={cell: 1.0},
         )

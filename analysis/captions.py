@@ -6,11 +6,13 @@ import numpy as np
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import Comparison
+from analysis.compare import Comparison, dense_gain, margin_sentence
+from analysis.power import seeds_sentence
+from analysis.verdict_rules import FEWEST_SEEDS
 
 BOLD = (
-    "Bold: better than every other row of its column (paired sign-flip and random-effects tests, "
-    "Holm over those rows, 5 %)."
+    "Bold: better than every other row of its column (tests over seeds and utterances, Holm over "
+    "those rows)."
 )
 OVERALL = "Overall is the mean over the distorted utterances (noise, reverb, both)."
 
@@ -29,7 +31,7 @@ def seeds_and_interval(bundle: Bundle) -> str:
     runs = bundle.runs[bundle.runs["cell"] != words.UNPROCESSED]
     most = int(runs.groupby("cell").size().max()) if len(runs) else 0
     if most > 1:
-        return f"{most} seeds. ± is half the 95 % interval over seeds and utterances (crossed)."
+        return f"{most} seeds. ± is half the 95 % interval over seeds and utterances."
     return (
         "1 seed. ± is half the 95 % interval over utterances alone: with one seed, nothing is "
         "known of the spread between trainings."
@@ -41,25 +43,91 @@ def plural(n: int, noun: str) -> str:
     return f"{n} {noun}" + ("s" if n != 1 else "")
 
 
-def verdicts(comparisons: list[Comparison | None], margin: float | None) -> str:
-    """How the verdict column came about, with the smallest detectable difference."""
+def clusters(bundle: Bundle) -> str:
+    """Which utterances count as alike, and what the bundle does not say about them."""
+    members = bundle.test_set.cluster_members
+    named = {"speaker": "speaker", "noise": "noise recording", "room": "room"}
+    parts = [f"{named[kind]} ({m.shape[1]})" for kind, m in members.items()]
+    stored = [kind for kind in words.CLUSTERS if kind in bundle.utterances]
+    text = ""
+    if parts:
+        text = f"Utterances are clustered by {', '.join(parts)}."
+    if len(stored) < len(words.CLUSTERS):
+        absent = [f"{kind}s" for kind in words.CLUSTERS if kind not in stored]
+        named_absent = " and ".join([", ".join(absent[:-1]), absent[-1]] if absent[1:] else absent)
+        by_rt60 = "room" in members and "room" not in stored
+        text += f" This bundle does not store {named_absent}; "
+        text += "rooms are told apart by their RT60, and otherwise " if by_rt60 else ""
+        text += "utterances count as independent, so intervals may be too narrow."
+    return text.strip()
+
+
+def verdicts(
+    bundle: Bundle,
+    comparisons: list[Comparison | None],
+    metrics: tuple[str, ...],
+    group: str = "the rows",
+    moderated: bool = False,
+) -> list[str]:
+    """How verdicts came about: tests, margins with their share, clusters, power.
+
+    Args:
+        bundle: The study.
+        comparisons: Those of the primary metric.
+        metrics: Metrics that have verdicts.
+        group: What is one family unless the study declares the whole table.
+        moderated: Whether training variances were learned from contrasts of one kind.
+    """
     known = [c for c in comparisons if c is not None]
-    text = f"Verdicts: paired tests, Holm over the {plural(len(known), 'comparison')}, 5 %"
+    if not known:
+        return []
+    rules = bundle.rules
+    family = group if rules.family == "group" else "all rows of the table"
+    sizes = sorted({c.n_family for c in known})
+    size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+    tests = (
+        f"Verdicts: tests over seeds and utterances, Holm over {family} ({size} comparisons) for "
+        f"each metric, {rules.alpha * 100:g} %. {_training_variance(known, moderated)} "
+        f"{clusters(bundle)}"
+    )
+    margins = [margin_sentence(rules, m, dense_gain(bundle, m)) for m in metrics]
+    declared = f"Equivalent: two one-sided tests within {'; '.join(margins)}. {rules.sentence()}"
+    return [tests, declared, power(known, rules.primary, rules.margins.get(rules.primary))]
+
+
+def _training_variance(known: list[Comparison], moderated: bool) -> str:
+    least = min(c.n_seeds for c in known)
+    if least < FEWEST_SEEDS:
+        return (
+            f"No verdict is given with fewer than {FEWEST_SEEDS} seeds: too little is known of the "
+            "spread between trainings."
+        )
+    text = "Training variance: each difference's own values in the seeds"
+    if moderated:
+        text += (
+            ", moderated over the differences of cells with, and of cells without, a late decoder"
+        )
+    return f"{text}."
+
+
+def power(known: list[Comparison], metric: str, margin: float | None) -> str:
+    """The smallest difference that the tests find, and the seeds that the margin needs."""
+    text = detectable([*known])
     if margin is not None:
-        text += f"; equivalent: two one-sided tests within ±{margin:g} (PESQ-WB)"
-    if any(c.n_seeds > 1 for c in known):
-        text += "; training noise of the differences is pooled over the study's cells"
-    return f"{text}. {detectable(comparisons)}"
+        text += f" {seeds_sentence(known, metric, margin)}"
+    return text.strip()
 
 
 def detectable(comparisons: list[Comparison | None]) -> str:
-    """The smallest difference that the tests of a table can find."""
-    found = [c.detectable for c in comparisons if c is not None and np.isfinite(c.detectable)]
-    if not found:
+    """The smallest difference that the tests of a table can find, before and after Holm."""
+    known = [c for c in comparisons if c is not None and c.n_seeds >= FEWEST_SEEDS]
+    alone = [c.detectable() for c in known]
+    if not np.isfinite(alone).any():
         return ""
+    after = [c.detectable(c.n_family) for c in known]
     return (
-        "Smallest difference that one test detects with 80 % power: "
-        f"{np.median(found):.3f} (median, before Holm)."
+        "Smallest difference that is found with 80 % power: "
+        f"{np.nanmedian(alone):.3f} in one test, {np.nanmedian(after):.3f} after Holm (median)."
     )
 
 

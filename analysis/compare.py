@@ -8,13 +8,13 @@ import numpy as np
 from analysis import hypotheses
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.clusters import Component
 from analysis.samples import Sample, difference
-from analysis.seed_noise import SeedNoise, seed_noise
+from analysis.seed_noise import moderated
 from analysis.statistics import Interval, mean_interval
+from analysis.verdict_rules import FEWEST_SEEDS, VerdictRules
 
-ALPHA = 0.05
-N_FLIPS = 10_000  # at least; 100 for each comparison, so that Holm can decide
-RANDOM_STATE = 0  # of every table and figure, so that a report can be repeated byte by byte
+TOO_FEW_SEEDS = "too few seeds"
 
 
 @dataclass(frozen=True)
@@ -23,88 +23,148 @@ class Comparison:
 
     Attributes:
         interval: Mean difference with its 95 % interval (not adjusted).
-        p_flip: Sign-flip p-value: chance of the utterances, for these trained networks.
-        p_anew: Random-effects p-value: chance of seeds and utterances, for networks trained anew.
-        p: The larger of the two: a difference has to exceed both chances.
+        p: Chance of a difference this large if there is none, for other seeds and utterances.
         p_holm: The same after Holm over the family.
         p_equivalent: Two one-sided tests within the margin, after Holm; NaN without a margin.
+        n_family: Comparisons in the family.
+        margin: Declared equivalence margin; None without one.
+        gain: What the dense network gains over the unprocessed input; NaN if not known.
         improvement: Probability that the first cell scores higher on an utterance.
-        detectable: Smallest difference that the test finds with 80 % power, before Holm.
-        n_seeds: Seeds paired.
+        by_seed: Mean difference in each seed.
         n_utterances: Utterances paired.
+        alpha: Level of the family.
     """
 
     interval: Interval
-    p_flip: float
-    p_anew: float
     p: float
     p_holm: float
     p_equivalent: float
+    n_family: int
+    margin: float | None
+    gain: float
     improvement: Interval
-    detectable: float
-    n_seeds: int
+    by_seed: tuple[float, ...]
     n_utterances: int
+    alpha: float
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds paired."""
+        return len(self.by_seed)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it differs from zero after Holm, over enough seeds."""
+        return self.n_seeds >= FEWEST_SEEDS and bool(self.p_holm < self.alpha)
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `equivalent` or `undecided`, at 5 % for the whole family."""
-        equivalent = self.p_equivalent < ALPHA
-        if self.p_holm < ALPHA:
+        """`better`, `worse`, `equivalent`, `undecided` or `too few seeds`.
+
+        A difference that is decided and surely within the margin is `better, within margin`.
+        """
+        if self.n_seeds < FEWEST_SEEDS:
+            return TOO_FEW_SEEDS
+        equivalent = self.p_equivalent < self.alpha
+        if self.decided:
             direction = "better" if self.interval.estimate > 0 else "worse"
             return f"{direction}, within margin" if equivalent else direction
         return "equivalent" if equivalent else "undecided"
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict as tables print it: no equivalence without what the margin is a share of."""
+        verdict = self.verdict
+        if "equivalent" in verdict or "within" in verdict:
+            return f"{verdict} ({margin_share(self.margin, self.gain)})"
+        return verdict
+
+    def detectable(self, comparisons: int = 1) -> float:
+        """Smallest difference that this test finds with 80 % power in a family of this size."""
+        return hypotheses.detectable_effect(self.interval.components, self.alpha, comparisons)
+
+
+def margin_share(margin: float | None, gain: float) -> str:
+    """`24 % of gain`: a margin as a share of what the dense network gains over its input."""
+    if margin is None or not gain > 0:
+        return "dense gain not known"
+    return f"{margin / gain * 100:.0f} % of gain"
 
 
 def judge(
     bundle: Bundle,
     differences: list[Sample | None],
     metric: str,
-    conditions: tuple[str, ...] = words.DISTORTED,
     families: list[str] | None = None,
+    kinds: list[str] | None = None,
 ) -> list[Comparison | None]:
     """Compare differences; None (nothing to compare) stays None.
-
-    What training anew adds is learned from all cells of the study (`seed_noise`) where a
-    difference is between cells.
 
     Args:
         bundle: The study.
         differences: Paired differences.
         metric: What they are differences of.
-        conditions: Conditions they were restricted to.
-        families: Family of each difference, for Holm; None if all are one.
+        families: Family of each difference, for Holm; None if all are one. One family all the same
+            if the study declares the whole table as its family.
+        kinds: Kind of each difference: those of one kind are alike in noise and learn their
+            training variance from each other (`seed_noise`). None if each has its own.
     """
     result: list[Comparison | None] = [None] * len(differences)
     used = {i: s for i, s in enumerate(differences) if s is not None and s.n_utterances}
     if not used:
         return result
-    noise = study_noise(bundle, metric, conditions)
-    intervals = [_difference_interval(sample, noise) for sample in used.values()]
-    member = np.array([families[i] if families else "" for i in used])
-    averages = np.stack([s.seed_average() for s in used.values()])
-    n_flips = max(N_FLIPS, 100 * int(np.unique(member, return_counts=True)[1].max()))
-    flips = hypotheses.sign_flip_test(averages, n_flips, np.random.default_rng(RANDOM_STATE))
-    anew = np.array([hypotheses.random_effects_p(i) for i in intervals])
-    p_values = np.where(np.isnan(anew), np.nan, np.maximum(flips, anew))
-    adjusted = _holm_within(p_values, member)
-    equivalent = np.full(len(used), np.nan)
-    if (margin := margin_of(metric)) is not None:
-        each = np.array([hypotheses.equivalence_p(i, margin) for i in intervals])
-        equivalent = _holm_within(each, member)
+    rules, samples = bundle.rules, list(used.values())
+    seeds = _seed_components(samples, [kinds[i] for i in used] if kinds else None)
+    intervals = [
+        mean_interval(*sample.values(), seeds=component)
+        for sample, component in zip(samples, seeds, strict=True)
+    ]
+    by_table = rules.family == "table" or families is None
+    member = np.array(["" if by_table or families is None else families[i] for i in used])
+    p = np.array([float(hypotheses.random_effects_p(i)) for i in intervals])
+    p_holm = _holm_within(p, member)
+    margin = rules.margins.get(metric)
+    p_equivalent = np.full(len(used), np.nan)
+    if margin is not None:
+        each = [float(hypotheses.equivalence_p(i, margin)) for i in intervals]
+        p_equivalent = _holm_within(np.array(each), member)
+    gain = dense_gain(bundle, metric)
     for row, (i, sample) in enumerate(used.items()):
-        p = (flips[row], anew[row], p_values[row], adjusted[row], equivalent[row])
-        result[i] = _comparison(sample, intervals[row], *p)
+        result[i] = Comparison(
+            intervals[row], p[row], p_holm[row], p_equivalent[row],
+            int((member == member[row]).sum()), margin, gain,
+            improvement=hypotheses.probability_of_improvement(*sample.values()),
+            by_seed=tuple(sample.values()[0].mean(axis=1).tolist()),
+            n_utterances=sample.n_utterances, alpha=rules.alpha,
+        )  # fmt: skip
     return result
 
 
-def _comparison(sample: Sample, interval: Interval, *p_values: float) -> Comparison:
-    detectable = hypotheses.minimum_detectable_effect(interval.standard_error, interval.df)
-    return Comparison(
-        interval, *p_values,
-        improvement=hypotheses.probability_of_improvement(*sample.values()),
-        detectable=float(detectable),
-        n_seeds=len(sample.seeds), n_utterances=sample.n_utterances,
-    )  # fmt: skip
+def _seed_components(samples: list[Sample], kinds: list[str] | None) -> list[Component | None]:
+    """Moderated training variance of each sample; None where it is the sample's own.
+
+    Samples learn from each other if they are of one kind and have the same seeds.
+    """
+    found: list[Component | None] = [None] * len(samples)
+    alike: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for i, sample in enumerate(samples):
+        if kinds is not None and len(sample.seeds) > 1:
+            alike.setdefault((kinds[i], sample.seeds), []).append(i)
+    for group in alike.values():
+        component = moderated(np.stack([samples[i].values()[0].mean(axis=1) for i in group]))
+        for row, i in enumerate(group):
+            variance, df = np.asarray(component.variance), np.asarray(component.df)
+            found[i] = Component(variance[row], df[row])
+    return found
+
+
+def noise_kinds(bundle: Bundle, cells: list[str]) -> list[str]:
+    """Kind of each cell's difference to a dense network: with or without a late decoder.
+
+    Late-decoder cells vary several times as much between trainings as others (STOI and SI-SDR).
+    """
+    late = [bundle.has(c) and bool(bundle.cell_row(c)["late_decoder"]) for c in cells]
+    return ["late decoder" if has else "no late decoder" for has in late]
 
 
 def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
@@ -115,34 +175,30 @@ def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=32)
-def study_noise(bundle: Bundle, metric: str, conditions: tuple[str, ...]) -> SeedNoise | None:
-    """Seed noise of every trained cell in a metric's mean over these conditions."""
-    mask = bundle.in_conditions(conditions)
-    scores = bundle.scores[metric][words.COUNTERFACTUALS.index("learned")][:, mask]
-    means: dict[str, dict[int, float]] = {}
-    for cell, seed, row in zip(bundle.runs["cell"], bundle.runs["seed"], scores, strict=True):
-        if cell != words.UNPROCESSED and not np.isnan(row).all():
-            means.setdefault(cell, {})[seed] = float(np.nanmean(row))
-    return seed_noise(means)
+def dense_gain(bundle: Bundle, metric: str) -> float:
+    """What the dense network gains over the unprocessed input; NaN without either.
+
+    Mean over the distorted utterances: the scale on which a margin is large or small.
+    """
+    pair = differences_to(bundle, [words.DENSE], [words.UNPROCESSED], metric)[0]
+    mean = pair.mean() if pair is not None else None
+    return float(mean.estimate) if mean is not None else np.nan
 
 
-def _difference_interval(sample: Sample, noise: SeedNoise | None) -> Interval:
-    """Interval of a mean difference; seeds pooled over the study where they can be."""
-    scores, strata = sample.values()
-    pooled = None
-    if noise is not None and len(sample.seeds) > 1:
-        pooled = noise.of_contrast(sample.weights, len(sample.seeds))
-    return mean_interval(scores, strata, seed_component=pooled)
+def margin_sentence(rules: VerdictRules, metric: str, gain: float) -> str:
+    """What `equivalent` means for a metric, with the margin's share of the dense network's gain."""
+    name, margin = words.METRICS[metric], rules.margins.get(metric)
+    if margin is None:
+        return f"no margin is declared for {name.label}"
+    share = (
+        f"{margin / gain * 100:.0f} % of the dense network's gain over the unprocessed input"
+        if gain > 0
+        else "the dense network's gain over the unprocessed input is not known"
+    )
+    return f"±{margin:g} {name.unit_label} ({share})"
 
 
-def margin_of(metric: str) -> float | None:
-    """Declared equivalence margin of a metric, in its unit."""
-    return words.EQUIVALENCE_MARGIN_PESQ if metric == words.PRIMARY else None
-
-
-def best_of(
-    bundle: Bundle, samples: list[Sample | None], metric: str, conditions: tuple[str, ...]
-) -> int | None:
+def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:
     """Row that is better than every other one after Holm; None if no row is.
 
     The family is the row with the highest mean against each other row.
@@ -153,22 +209,9 @@ def best_of(
     best = max(means, key=lambda i: means[i])
     winner, others = samples[best], [samples[i] for i in means if i != best]
     pairs = [difference(winner, other) if winner and other else None for other in others]
-    comparisons = judge(bundle, pairs, metric, conditions)
-    if all(c is not None and c.p_holm < ALPHA and c.interval.estimate > 0 for c in comparisons):
+    if all(c is not None and c.verdict.startswith("better") for c in judge(bundle, pairs, metric)):
         return best
     return None
-
-
-def equal_cost_reference(bundle: Bundle, cell: str) -> str | None:
-    """The cheapest plain network that costs at least as many MACs as the cell (up to 5 % less).
-
-    None if the study has no such network: its comparison would favour the dearer one.
-    """
-    row = bundle.cell_row(cell)
-    plain = [c for c in (words.DENSE, *words.DENSE_CONTROLS) if bundle.has(c) and c != cell]
-    costs = {c: float(bundle.cell_row(c)["macs"]) for c in plain}
-    enough = [c for c in plain if costs[c] >= 0.95 * float(row["macs"])]
-    return min(enough, key=lambda c: costs[c]) if enough else None
 
 
 def differences_to(

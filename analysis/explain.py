@@ -12,8 +12,10 @@ from analysis import captions
 from analysis import vocabulary as words
 from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
-from analysis.compare import Comparison, differences_to, equal_cost_reference, judge
+from analysis.compare import Comparison, differences_to, judge
+from analysis.cost_curve import COSTS, curve_differences
 from analysis.load import BundleError, load_bundle
+from analysis.samples import Sample
 from analysis.statistics import Interval
 from analysis.tables import samples_of
 
@@ -110,17 +112,19 @@ def _means(bundle: Bundle, cell: str) -> list[Facts]:
 
 def _comparisons(bundle: Bundle, cell: str) -> list[Facts]:
     """Paired differences in every metric, each a family of its own here (no Holm)."""
-    references = [words.UNPROCESSED, words.DENSE]
-    if np.isfinite(float(bundle.cell_row(cell)["macs"] or np.nan)):
-        references.append(equal_cost_reference(bundle, cell) or words.DENSE)
     comparisons = []
-    for reference in dict.fromkeys(references):
-        for metric in words.METRICS:
-            pair = differences_to(bundle, [cell], [reference], metric)
-            found = judge(bundle, pair, metric)[0]
-            if found is not None:
-                of = {"minus": reference, "metric": metric}
-                comparisons.append({**of, **_comparison(found)})
+    for metric in words.METRICS:
+        references = [words.UNPROCESSED, words.DENSE]
+        pairs = differences_to(bundle, [cell] * 2, [*references], metric)
+        named: list[tuple[str, Sample | None]] = list(zip(references, pairs, strict=True))
+        for cost, name in COSTS.items():
+            found = curve_differences(bundle, [cell], cost, metric)[0]
+            if isinstance(found, Sample):
+                named.append((f"dense at equal {name}", found))
+        for name, pair in named:
+            comparison = judge(bundle, [pair], metric)[0]
+            if comparison is not None:
+                comparisons.append({"minus": name, "metric": metric, **_comparison(comparison)})
     return comparisons
 
 
@@ -128,12 +132,11 @@ def _comparison(found: Comparison) -> Facts:
     return {
         **_interval(found.interval),
         "standard_error": _plain(float(found.interval.standard_error)),
-        "df": _plain(float(found.interval.df)),
-        "p_sign_flip": _plain(float(found.p_flip)),
-        "p_random_effects": _plain(float(found.p_anew)),
+        "p": _plain(float(found.p)),
         "improves": _plain(float(found.improvement.estimate)),
-        "detectable": _plain(float(found.detectable)),
-        "verdict": found.verdict,
+        "detectable": _plain(found.detectable()),
+        "by_seed": [_plain(value) for value in found.by_seed],
+        "verdict": found.verdict_text,
         "n_seeds": found.n_seeds,
         "n_utterances": found.n_utterances,
     }
@@ -182,16 +185,16 @@ def _mean_line(mean: Facts) -> str:
 
 
 def _comparison_line(found: Facts) -> str:
+    seeds = ", ".join(_number(value, "+") for value in found["by_seed"])
     return (
         f"  minus {found['minus']:12} {words.METRICS[found['metric']].label:8} "
         f"{_number(found['estimate'], '+')} "
         f"[{_number(found['low'], '+')}, {_number(found['high'], '+')}]  "
-        f"standard error {_number(found['standard_error'])}, df {_number(found['df'], digits=1)}, "
-        f"p sign-flip {_number(found['p_sign_flip'])}, "
-        f"p random effects {_number(found['p_random_effects'])}, "
+        f"standard error {_number(found['standard_error'])}, p {_number(found['p'])}, "
         f"improves {found['improves'] * 100:.0f} % of utterances, "
         f"detectable {_number(found['detectable'])}, {found['verdict']}, "
-        f"{captions.plural(found['n_seeds'], 'seed')} x {found['n_utterances']} utterances"
+        f"{captions.plural(found['n_seeds'], 'seed')} ({seeds}) x {found['n_utterances']} "
+        "utterances"
     )
 
 

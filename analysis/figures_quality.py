@@ -11,7 +11,7 @@ from analysis import figures as style
 from analysis import pareto, table_factorial
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import ALPHA, differences_to
+from analysis.compare import differences_to
 from analysis.figures import NothingToDrawError
 
 _METRIC = words.METRICS[words.PRIMARY]
@@ -136,7 +136,7 @@ def effects(bundle: Bundle) -> Figure:
     for axes, (title, rows) in zip(grid, groups, strict=True):
         for y, (_, effect) in enumerate(rows):
             estimate, half = float(effect.interval.estimate), float(effect.interval.half_width)
-            sure = effect.p_holm < ALPHA
+            sure = effect.decided
             axes.errorbar(
                 estimate, y, xerr=half, fmt="o", markersize=3.4, elinewidth=1,
                 color=style.BLUE if sure else style.GREY, mfc=style.BLUE if sure else "white",
@@ -152,7 +152,7 @@ def effects(bundle: Bundle) -> Figure:
 
 
 def quality_against_macs(bundle: Bundle) -> Figure:
-    """PESQ-WB against MACs with the Pareto front; a fuller marker is more surely on the front."""
+    """PESQ-WB against MACs with the Pareto front; cells on it are filled."""
     points = pareto.points(bundle)
     if len(points) < 2:
         raise NothingToDrawError("fewer than two cells have a cost and a score")
@@ -162,7 +162,7 @@ def quality_against_macs(bundle: Bundle) -> Figure:
         colour, marker = _kind_style(point.cell)
         axes.plot(
             point.macs / 1e9, point.quality, marker, markersize=4.2,
-            markeredgecolor=colour, markerfacecolor=(colour, point.probability["macs"]),
+            markeredgecolor=colour, markerfacecolor=(colour, float(point.on_front)),
             markeredgewidth=0.7, zorder=3,
         )  # fmt: skip
     front = sorted((p for p in points if p.on_front), key=lambda p: p.macs)
@@ -172,9 +172,8 @@ def quality_against_macs(bundle: Bundle) -> Figure:
     )  # fmt: skip
     for point in front:
         name = words.short_name(point.cell).removeprefix("S-MoE ")
-        chance = point.probability["macs"] * 100
         axes.annotate(
-            f"{name} {chance:.0f} %", (point.macs / 1e9, point.quality), fontsize=5.8,
+            name, (point.macs / 1e9, point.quality), fontsize=5.8,
             textcoords="offset points", xytext=(-4, 4), ha="right",  # no cell can be there
         )  # fmt: skip
     for marker, colour, label in (

@@ -1,4 +1,7 @@
-"""Which cells give the most quality for their cost, and how sure that is."""
+"""Which cells give the most quality for their cost.
+
+How sure a place on the front is, the comparison with the dense curve says (`cost_curve`).
+"""
 
 from dataclasses import dataclass
 
@@ -6,16 +9,7 @@ import numpy as np
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import RANDOM_STATE
 from analysis.samples import align
-from analysis.statistics import bootstrap_means
-
-N_RESAMPLES = 10_000
-
-
-def costs(bundle: Bundle) -> list[str]:
-    """The kinds of cost that the runs tell, as columns of the runs."""
-    return ["macs", "params", *(["inference_rtf"] if bundle.has_times else [])]
 
 
 @dataclass(frozen=True)
@@ -27,15 +21,12 @@ class Point:
         macs: MACs per second of audio.
         quality: Mean PESQ-WB over the distorted utterances.
         on_front: No other cell has at most its MACs and more quality.
-        probability: Cost (column of the runs) to the share of resamples in which the cell lies on
-            that cost's front.
     """
 
     cell: str
     macs: float
     quality: float
     on_front: bool
-    probability: dict[str, float]
 
 
 def front(cost: np.ndarray, quality: np.ndarray) -> np.ndarray:
@@ -54,10 +45,7 @@ def front(cost: np.ndarray, quality: np.ndarray) -> np.ndarray:
 
 
 def points(bundle: Bundle) -> list[Point]:
-    """Every cell that has a cost and all seeds of the study, with its place on the front.
-
-    Probability: crossed bootstrap, seeds and utterances drawn in common for all cells.
-    """
+    """Every cell that has a cost and all seeds of the study, with its place on the front."""
     mask = bundle.in_conditions(words.DISTORTED)
     cells = [
         c
@@ -70,22 +58,10 @@ def points(bundle: Bundle) -> list[Point]:
     complete = ~np.isnan(scores).any(axis=(0, 1))
     if not complete.any():
         return []
-    scores, strata = scores[:, :, complete], bundle.strata[complete]
-    cost = {name: _cost(bundle, cells, name) for name in costs(bundle)}
-    quality = scores.mean(axis=(1, 2))
-    drawn = bootstrap_means(scores, N_RESAMPLES, np.random.default_rng(RANDOM_STATE), strata)
-    on_front = front(cost["macs"], quality)
-    share = {name: front(values, drawn).mean(axis=0) for name, values in cost.items()}
+    quality = scores[:, :, complete].mean(axis=(1, 2))
+    macs = np.array([float(bundle.cell_row(c)["macs"]) for c in cells])
+    on_front = front(macs, quality)
     return [
-        Point(
-            cell=cell, macs=float(cost["macs"][i]), quality=float(quality[i]),
-            on_front=bool(on_front[i]), probability={k: float(v[i]) for k, v in share.items()},
-        )
+        Point(cell, float(macs[i]), float(quality[i]), bool(on_front[i]))
         for i, cell in enumerate(cells)
-    ]  # fmt: skip
-
-
-def _cost(bundle: Bundle, cells: list[str], name: str) -> np.ndarray:
-    """Median over a cell's runs: parameters and MACs do not vary, times do."""
-    values = bundle.runs[name].to_numpy(dtype=float)
-    return np.array([np.median(values[bundle.run_rows[c]]) for c in cells])
+    ]

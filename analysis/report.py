@@ -7,11 +7,13 @@ from analysis import captions
 from analysis import vocabulary as words
 from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
-from analysis.compare import differences_to, equal_cost_reference, judge
+from analysis.compare import TOO_FEW_SEEDS, Comparison, differences_to, judge, noise_kinds
+from analysis.cost_curve import COSTS, curve_differences
 from analysis.figures import draw_all
 from analysis.load import load_bundle
 from analysis.page import write_page
 from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
+from analysis.samples import Sample
 from analysis.tables import (
     NOT_ABOVE_INPUT,
     main_cells,
@@ -90,11 +92,11 @@ def main_table_text(bundle: Bundle) -> str:
     cells = main_cells(bundle)
     overall = [quality_column(bundle, cells, m) for m in words.METRICS]
     heard = [c for c in words.CONDITIONS if bundle.in_conditions((c,)).any()]
-    by_condition = [quality_column(bundle, cells, words.PRIMARY, (c,)) for c in heard]
+    by_condition = [quality_column(bundle, cells, bundle.primary, (c,)) for c in heard]
     blocks = [
         ("Table 1: means over all distorted utterances",
          [m.label for m in words.METRICS.values()], overall, []),
-        ("PESQ-WB by condition", heard, by_condition,
+        (f"{words.METRICS[bundle.primary].label} by condition", heard, by_condition,
          [captions.measured(bundle), *not_above_note(bundle, cells)]),
     ]  # fmt: skip
     texts = []
@@ -125,31 +127,61 @@ def findings(bundle: Bundle) -> list[str]:
     if bundle.has(words.FULL_CELL):
         sentences += _against(bundle, words.FULL_CELL)
     ranked = [c for c in bundle.cells() if "." in c]
-    if bundle.has(words.UNPROCESSED):
+    if ranked and bundle.has(words.UNPROCESSED):
         poor = [note.removeprefix(f"{NOT_ABOVE_INPUT} ") for note in not_above_note(bundle, ranked)]
         sentences += poor or ["Every S-MoE cell scores above the unprocessed input in all metrics."]
     if ranked and bundle.has(words.DENSE):
-        pairs = differences_to(bundle, ranked, [words.DENSE] * len(ranked), words.PRIMARY)
-        verdicts = [c.verdict.split(",")[0] for c in judge(bundle, pairs, words.PRIMARY) if c]
-        counts = ", ".join(
-            f"{verdicts.count(v)} {v}"
-            for v in ("better", "equivalent", "undecided", "worse")
-            if v in verdicts
-        )
-        sentences.append(f"Of {len(verdicts)} S-MoE cells against the dense network: {counts}.")
+        sentences += _counted(bundle, ranked)
     return sentences
+
+
+def _counted(bundle: Bundle, cells: list[str]) -> list[str]:
+    """How many cells are better or worse than the dense network, and what that needs."""
+    metric = bundle.primary
+    pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), metric)
+    judged = [c for c in judge(bundle, pairs, metric, kinds=noise_kinds(bundle, cells)) if c]
+    verdicts = [c.verdict.split(",")[0] for c in judged]
+    if not judged:
+        return []
+    if all(verdict == TOO_FEW_SEEDS for verdict in verdicts):
+        return [
+            f"With {captions.plural(judged[0].n_seeds, 'seed')} nothing is decided about the "
+            f"{captions.plural(len(judged), 'S-MoE cell')} against the dense network."
+        ]
+    order = ("better", "equivalent", "undecided", "worse", TOO_FEW_SEEDS)
+    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in order if v in verdicts)
+    name = words.METRICS[metric].label
+    counted = (
+        f"Of {captions.plural(len(judged), 'S-MoE cell')} against the dense network ({name}): "
+        f"{counts}."
+    )
+    margin = bundle.rules.margins.get(metric)
+    return [counted, captions.power(judged, metric, margin)]
 
 
 def _against(bundle: Bundle, cell: str) -> list[str]:
-    """The full S-MoE against its input, the dense network and the dense one of equal cost."""
-    references = [words.UNPROCESSED, words.DENSE, equal_cost_reference(bundle, cell)]
-    names = ["its input", "the dense network", f"the dense network of equal cost ({references[2]})"]
-    pairs = differences_to(bundle, [cell] * 3, list(references), words.PRIMARY)
-    sentences = []
-    for name, comparison in zip(names, judge(bundle, pairs, words.PRIMARY), strict=True):
-        if comparison is not None:
-            gain = estimate(comparison.interval, 3, signed=True)
-            sentences.append(
-                f"{words.cell_name(cell)} against {name}: {gain} PESQ-WB, {comparison.verdict}."
-            )
-    return sentences
+    """The full S-MoE against its input, the dense network and the dense curve at its cost."""
+    metric = bundle.primary
+    references = {"its input": words.UNPROCESSED, "the dense network": words.DENSE}
+    pairs = differences_to(bundle, [cell] * 2, [*references.values()], metric)
+    at_cost = [curve_differences(bundle, [cell], cost, metric)[0] for cost in COSTS]
+    pairs += [sample if isinstance(sample, Sample) else None for sample in at_cost]
+    names = [*references, *(f"the dense curve at equal {name}" for name in COSTS.values())]
+    judged = judge(bundle, pairs, metric)
+    return [
+        _finding(words.cell_name(cell), name, comparison, metric)
+        for name, comparison in zip(names, judged, strict=True)
+        if comparison is not None
+    ]
+
+
+def _finding(cell: str, reference: str, comparison: Comparison, metric: str) -> str:
+    """One sentence: effect with its interval, verdict, and how many seeds agree in direction."""
+    decimals = words.METRICS[metric].decimals
+    gain = estimate(comparison.interval, decimals, signed=True)
+    up = sum(value > 0 for value in comparison.by_seed)
+    return (
+        f"{cell} against {reference}: {gain} {words.METRICS[metric].unit_label}, "
+        f"{comparison.verdict_text} ({up} of {captions.plural(comparison.n_seeds, 'seed')} above "
+        f"zero, N = {comparison.n_utterances})."
+    )

@@ -1,5 +1,6 @@
 """What the router does: accuracy, calibration, usage, collapse, and the worth of its decisions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,11 +8,9 @@ import pandas as pd
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import RANDOM_STATE
-from analysis.samples import Sample, align
-from analysis.statistics import Interval, bootstrap_interval
+from analysis.samples import Sample, combine, difference
+from analysis.statistics import Interval
 
-N_RESAMPLES = 2_000  # of a standard error, which 2000 give to 2 %
 COLLAPSE_SHARE = 0.95
 _CALIBRATION_BINS = 10
 
@@ -41,8 +40,7 @@ def per_utterance(bundle: Bundle, rows: pd.DataFrame, values: pd.Series | np.nda
     np.add.at(counts, (index[0][known], index[1][known]), 1)
     with np.errstate(invalid="ignore"):
         scores = np.where(counts > 0, sums / counts, np.nan)
-    strata = bundle.strata
-    return Sample(scores, tuple(int(s) for s in seeds), strata)
+    return Sample(scores, tuple(int(s) for s in seeds), bundle.test_set)
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,8 @@ def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 def _specialisation(share: Sample) -> Interval | None:
     """Difference of means between two groups of utterances, as one linear mean over both."""
     noise, reverb = (
-        (share.strata == words.CONDITIONS.index(c)) & share.complete() for c in ("noise", "reverb")
+        (share.test_set.strata == words.CONDITIONS.index(c)) & share.complete()
+        for c in ("noise", "reverb")
     )
     if not noise.any() or not reverb.any():
         return None
@@ -156,20 +155,40 @@ def counterfactual_samples(bundle: Bundle, cell: str, metric: str) -> dict[str, 
 def oracle_gain_retained(samples: dict[str, Sample]) -> Interval | None:
     """(learned - uniform) / (oracle - uniform): how much of perfect routing's gain is realised.
 
-    None unless the oracle's gain over uniform weights is above zero beyond doubt (its 95 %
-    interval): a share of nothing has no meaning. Interval: crossed bootstrap over seeds and
-    utterances of all three together.
+    Interval after Fieller (1954): all shares r for which the mean of ``(learned - uniform) -
+    r (oracle - uniform)`` may be zero; half its width stands on both sides of the estimate. None
+    unless the oracle's gain is above zero beyond doubt (else the interval has no end) and the share
+    is known to better than 1: a share of nothing has no meaning.
     """
     if not {"learned", "oracle", "uniform"} <= set(samples):
         return None
-    chosen = [samples[k] for k in ("learned", "oracle", "uniform")]
-    scores, seeds = align(chosen)
-    joint = Sample(scores[1] - scores[2], seeds, chosen[0].strata)
-    gain = joint.mean()
+    learned, oracle, uniform = (samples[k] for k in ("learned", "oracle", "uniform"))
+    realised, possible = difference(learned, uniform), difference(oracle, uniform)
+    gain = possible.mean()
     if gain is None or not gain.low > 0:
         return None
-    mask = joint.complete()
-    return bootstrap_interval(
-        lambda m: (m[..., 0] - m[..., 2]) / (m[..., 1] - m[..., 2]),
-        scores[:, :, mask], N_RESAMPLES, np.random.default_rng(RANDOM_STATE), joint.strata[mask],
-    )  # fmt: skip
+    part = realised.mean()
+    if part is None:
+        return None
+    share = float(part.estimate / gain.estimate)
+
+    def excluded(r: float) -> bool:
+        remainder = combine([realised, possible], np.array([1.0, -r])).mean()
+        return remainder is None or bool(abs(remainder.estimate) > remainder.half_width)
+
+    ends = [_boundary(excluded, share, sign) for sign in (-1.0, 1.0)]
+    if None in ends:
+        return None
+    half = max(abs(end - share) for end in ends if end is not None)
+    return Interval(np.asarray(share), np.asarray(share - half), np.asarray(share + half))
+
+
+def _boundary(excluded: Callable[[float], bool], share: float, sign: float) -> float | None:
+    """Where shares begin to be excluded in one direction; None if not within 1 of the estimate."""
+    near, far = 0.0, 1.0
+    if not excluded(share + sign * far):
+        return None
+    for _ in range(30):
+        middle = (near + far) / 2
+        near, far = (near, middle) if excluded(share + sign * middle) else (middle, far)
+    return share + sign * far

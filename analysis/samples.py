@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from analysis.clusters import TestSet
 from analysis.statistics import Interval, mean_interval
 
 
@@ -18,14 +19,14 @@ class Sample:
     Attributes:
         scores: One row per seed, one column per test utterance of the study.
         seeds: The seed of each row.
-        strata: Condition index of each utterance, [U].
+        test_set: Condition and clusters of each utterance.
         any_seed: The scores depend on no seed (unprocessed input) and pair with every one.
         weights: Cell to its weight in these scores: 1 for a cell itself, 1 and -1 in a difference.
     """
 
     scores: np.ndarray
     seeds: tuple[int, ...]
-    strata: np.ndarray
+    test_set: TestSet
     any_seed: bool = False
     weights: dict[str, float] = field(default_factory=dict)
 
@@ -44,22 +45,15 @@ class Sample:
         """Utterances that enter the mean."""
         return int(self.complete().sum())
 
-    def values(self) -> tuple[np.ndarray, np.ndarray]:
-        """Scores of the complete utterances, [S, U'], and their strata, [U']."""
+    def values(self) -> tuple[np.ndarray, TestSet]:
+        """Scores of the complete utterances, [S, U'], and what these have in common."""
         mask = self.complete()
-        return self.scores[:, mask], self.strata[mask]
+        return self.scores[:, mask], self.test_set.take(mask)
 
     def mean(self) -> Interval | None:
         """Mean over seeds and utterances with its 95 % interval; None without any score."""
-        scores, strata = self.values()
-        return mean_interval(scores, strata) if scores.size else None
-
-    def seed_average(self) -> np.ndarray:
-        """Mean over seeds, [U]; 0 where the utterance does not take part."""
-        mask = self.complete()
-        average = np.zeros(len(mask))
-        average[mask] = self.scores[:, mask].mean(axis=0)
-        return average
+        scores, test_set = self.values()
+        return mean_interval(scores, test_set) if scores.size else None
 
 
 def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -85,7 +79,7 @@ def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
     for sample, weight in zip(samples, weights, strict=True):
         cells.update({cell: weight * w for cell, w in sample.weights.items()})
     combined = np.tensordot(weights, scores, axes=1)
-    return Sample(combined, seeds, samples[0].strata, weights=dict(cells))
+    return Sample(combined, seeds, samples[0].test_set, weights=dict(cells))
 
 
 def difference(first: Sample, second: Sample) -> Sample:

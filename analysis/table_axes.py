@@ -5,8 +5,8 @@ from itertools import product
 from analysis import captions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import differences_to, judge, margin_of
-from analysis.render import Column, Row, Table, Value, estimate
+from analysis.compare import Comparison, differences_to, judge
+from analysis.render import Column, Row, Table, Value
 from analysis.samples import Sample, difference, mean_of
 from analysis.tables import comparison_values
 
@@ -15,16 +15,21 @@ _NAMES = {
     "routing": ("table4_routing", "Table 4: routing"),
     "router_scope": ("table5_router_scope", "Table 5: router scope"),
 }
-_COLUMNS = [
-    Column("All else equal", "pairs", numeric=False),
-    *[Column(f"Δ {m.label}", f"difference_{key}") for key, m in words.METRICS.items()],
-    Column("p (Holm)", "p_holm"),
-    Column("verdict", "verdict", numeric=False),
-]
+
+
+def _columns(primary: str) -> list[Column]:
+    columns = [Column("All else equal", "pairs", numeric=False)]
+    columns += [Column(f"Δ {m.label}", f"difference_{key}") for key, m in words.METRICS.items()]
+    columns += [Column("p (Holm)", "p_holm"), Column("verdict", "verdict", numeric=False)]
+    return columns + [
+        Column(f"verdict {m.label}", f"verdict_{key}", numeric=False)
+        for key, m in words.METRICS.items()
+        if key != primary
+    ]
 
 
 def axis_table(bundle: Bundle, axis: str) -> Table:
-    """Paired differences between the two levels of an axis, PESQ-WB judged.
+    """Paired differences between the two levels of an axis, judged in every metric.
 
     Rows: the mean over all pairs of cells that differ in this axis alone, then for each setting of
     the other two axes the mean over its placements, then controls of the routing.
@@ -46,7 +51,7 @@ def axis_table(bundle: Bundle, axis: str) -> Table:
         f"{captions.measured(bundle)}".replace("per_layer", "per layer")
     )
     notes = _notes(bundle, settings, judged)
-    return Table(name, title, caption, _COLUMNS, table_rows, notes)
+    return Table(name, title, caption, _columns(bundle.primary), table_rows, notes)
 
 
 def _pairs_by_setting(bundle: Bundle, axis: str) -> dict[str, list[tuple[str, str]]]:
@@ -91,24 +96,23 @@ def _append_controls(bundle: Bundle, labels: list[str], samples: dict[str, list[
 
 def _judged_rows(
     bundle: Bundle, labels: list[str], samples: dict[str, list[Sample]]
-) -> tuple[list[Row], list]:
+) -> tuple[list[Row], list[Comparison | None]]:
     judged = {m: judge(bundle, [*s], m) for m, s in samples.items()}
+    primary = bundle.primary
     rows = []
     for i, label in enumerate(labels):
-        values: list[Value] = [label]
-        for metric, comparisons in judged.items():
-            comparison = comparisons[i]
-            interval = comparison.interval if comparison is not None else None
-            values.append(estimate(interval, words.METRICS[metric].decimals, signed=True))
-        values += comparison_values(judged[words.PRIMARY][i], words.PRIMARY)[1:]
+        found = {metric: comparison_values(c[i], metric) for metric, c in judged.items()}
+        values: list[Value] = [label, *(values[0] for values in found.values())]
+        values += found[primary][1:]
+        values += [values[2] for metric, values in found.items() if metric != primary]
         rows.append(Row(values))
-    return rows, judged[words.PRIMARY]
+    return rows, judged[primary]
 
 
-def _notes(bundle: Bundle, settings: dict[str, list], judged: list) -> list[str]:
+def _notes(bundle: Bundle, settings: dict[str, list], judged: list[Comparison | None]) -> list[str]:
     if not judged:
         return ["No two trained cells of this study differ in this axis alone."]
-    notes = [captions.verdicts(judged, margin_of(words.PRIMARY))]
+    notes = captions.verdicts(bundle, judged, tuple(words.METRICS))
     if empty := [name for name, pairs in settings.items() if not pairs]:
         notes.append(f"No pair in this study for: {'; '.join(empty)}.")
     return notes + captions.missing(bundle, [c for c in bundle.planned if "." in c])

@@ -1,42 +1,51 @@
-"""Table 8: what each cell costs, and how surely no other gives more for it."""
+"""Table 8: what each cell costs, and whether a dense network of that cost scores less."""
 
 import numpy as np
 
-from analysis import captions, pareto
+from analysis import captions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.compare import judge, noise_kinds
+from analysis.cost_curve import COSTS, curve_differences, range_sentence
 from analysis.render import Column, Entry, Row, Table, Value, estimate
-from analysis.tables import samples_of
+from analysis.samples import Sample
+from analysis.tables import cost_columns, cost_headers, samples_of
 
 _TIMES = [
     Column("training step (ms)", "training_step_ms"),
     Column("real-time factor", "real_time_factor"),
 ]
-_CHANCES = {
-    "macs": Column("P(front): MACs", "p_front_macs"),
-    "params": Column("P(front): parameters", "p_front_params"),
-    "inference_rtf": Column("P(front): real-time factor", "p_front_real_time_factor"),
-}
 
 
 def cost_table(bundle: Bundle) -> Table:
-    """Parameters, MACs, times where they are the cell's own, and chances on the Pareto fronts."""
-    chances = {point.cell: point.probability for point in pareto.points(bundle)}
-    rows = [Row(_values(bundle, cell, chances.get(cell, {}))) for cell in bundle.cells()]
+    """Parameters, MACs, times where they are the cell's own, and the difference at equal cost."""
+    cells, metric = bundle.cells(), bundle.primary
+    at_cost = [cost_columns(bundle, cells, cost) for cost in COSTS]
+    rows = [
+        Row([*_values(bundle, cell), *(value for column in at_cost for value in column[i])])
+        for i, cell in enumerate(cells)
+    ]
     columns = [
         Column("Network", "network", numeric=False),
         Column("parameters (M)", "parameters_million"),
         Column("GMACs per s of audio", "gmacs_per_second"),
         *(_TIMES if bundle.has_times else []),
-        Column("PESQ-WB", "pesq_wb"),
-        *(_CHANCES[name] for name in pareto.costs(bundle)),
+        Column(words.METRICS[metric].label, metric),
+        *cost_headers(),
     ]
     caption = (
-        f"{_times(bundle)} P(front): share of {pareto.N_RESAMPLES} resamples of seeds and "
-        "utterances in which no other cell has at most this cost and a higher PESQ-WB. "
-        f"{captions.measured(bundle)}"
+        f"{_times(bundle)} Δ: paired difference in {words.METRICS[metric].label} to the dense "
+        "width curve, linear in the logarithm of the cost between neighbouring widths; nothing is "
+        f"extrapolated. {captions.measured(bundle)}"
     )
-    return Table("table8_cost", "Table 8: cost", caption, columns, rows)
+    found = curve_differences(bundle, cells, "macs", metric)
+    pairs: list[Sample | None] = [s if isinstance(s, Sample) else None for s in found]
+    judged = judge(bundle, pairs, metric, kinds=noise_kinds(bundle, cells))
+    notes = [
+        *[range_sentence(bundle, cost) for cost in COSTS],
+        *captions.verdicts(bundle, judged, (metric,), "the rows of each cost", moderated=True),
+    ]
+    return Table("table8_cost", "Table 8: cost", caption, columns, rows, notes)
 
 
 def _times(bundle: Bundle) -> str:
@@ -52,7 +61,7 @@ def _times(bundle: Bundle) -> str:
     )
 
 
-def _values(bundle: Bundle, cell: str, chances: dict[str, float]) -> list[Value]:
+def _values(bundle: Bundle, cell: str) -> list[Value]:
     runs = bundle.runs.iloc[bundle.run_rows[cell]]
     cost = {
         name: runs[name].to_numpy(dtype=float)
@@ -62,12 +71,13 @@ def _values(bundle: Bundle, cell: str, chances: dict[str, float]) -> list[Value]
         Entry(float(np.median(cost["train_s"] / cost["train_steps"])) * 1e3, decimals=1),
         Entry(float(np.median(cost["inference_rtf"])), decimals=4),
     ]
-    sample = samples_of(bundle, [cell], words.PRIMARY)[0]
+    sample = samples_of(bundle, [cell], bundle.primary)[0]
     return [
         captions.row_label(bundle, cell, cell),
         Entry(float(cost["params"][0]) / 1e6, decimals=3),
         Entry(float(cost["macs"][0]) / 1e9, decimals=3),
         *(times if bundle.has_times else []),
-        estimate(sample.mean() if sample is not None else None, 3),
-        *[Entry(chances.get(name, np.nan), decimals=2) for name in pareto.costs(bundle)],
+        estimate(
+            sample.mean() if sample is not None else None, words.METRICS[bundle.primary].decimals
+        ),
     ]

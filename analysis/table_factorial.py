@@ -6,9 +6,10 @@ from itertools import product
 from analysis import captions, factorial
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import Comparison, judge, margin_of
-from analysis.render import Column, Row, Table, Value, estimate, p_value
+from analysis.compare import Comparison, judge
+from analysis.render import Column, Row, Table, Value
 from analysis.samples import Sample, align, combine, mean_of
+from analysis.tables import comparison_values
 
 _VERDICTS = {"better": "raises", "worse": "lowers"}
 
@@ -19,12 +20,14 @@ class Design:
 
     Attributes:
         title: What varies and what is held fixed.
+        metric: What the scores are.
         factors: Names, first factor most significant in the order of the cells.
         cells: Scores of the 2**k cells.
         with_shapley: The factors are players that can be absent (placements).
     """
 
     title: str
+    metric: str
     factors: tuple[str, ...]
     cells: list[Sample]
     with_shapley: bool
@@ -53,14 +56,33 @@ class Design:
         }
 
 
+def judged_effects(bundle: Bundle, designs: list[Design]) -> dict[str, dict[str, Comparison]]:
+    """Group (design and kind of effect) to named effects; each group is one family.
+
+    Each effect's training variance comes from its own value in each seed: effects are few and
+    unlike in noise, so nothing is moderated. The designs are of one metric.
+    """
+    named = [
+        (f"{design.title}: {kind}", name, sample)
+        for design in designs
+        for kind, effects in design.contrasts().items()
+        for name, sample in effects
+    ]
+    if not named:
+        return {}
+    groups = [group for group, *_ in named]
+    found = judge(bundle, [s for *_, s in named], designs[0].metric, families=groups)
+    result: dict[str, dict[str, Comparison]] = {group: {} for group in groups}
+    for (group, name, _), comparison in zip(named, found, strict=True):
+        if comparison is not None:
+            result[group][name] = comparison
+    return result
+
+
 def effect_intervals(bundle: Bundle, design: Design) -> dict[str, list[tuple[str, Comparison]]]:
     """Kind of effect to named effects, each kind judged as one family."""
-    result = {}
-    for kind, effects in design.contrasts().items():
-        family = judge(bundle, [s for _, s in effects], words.PRIMARY)
-        named = zip(effects, family, strict=True)
-        result[kind] = [(name, found) for (name, _), found in named if found is not None]
-    return result
+    groups = judged_effects(bundle, [design])
+    return {g.removeprefix(f"{design.title}: "): [*e.items()] for g, e in groups.items()}
 
 
 def _placement_cells(levels: tuple[str, str, str]) -> list[str]:
@@ -89,12 +111,12 @@ def _name(levels: tuple[str, ...]) -> str:
     return ", ".join(levels).replace("per_layer", "per layer")
 
 
-def _samples(bundle: Bundle, cells: list[str]) -> list[Sample]:
+def _samples(bundle: Bundle, cells: list[str], metric: str) -> list[Sample]:
     mask = bundle.in_conditions(words.DISTORTED)
-    return [bundle.sample(c, words.PRIMARY).restrict(mask) for c in cells]
+    return [bundle.sample(c, metric).restrict(mask) for c in cells]
 
 
-def complete_designs(bundle: Bundle) -> list[Design]:
+def complete_designs(bundle: Bundle, metric: str = words.PRIMARY) -> list[Design]:
     """Every complete design: placements, axes, and all eight factors at once.
 
     Placements at the reference setting, or else at each complete one. Axes averaged over the
@@ -105,17 +127,18 @@ def complete_designs(bundle: Bundle) -> list[Design]:
     complete = [s for s in _settings() if all(bundle.has(c) for c in _placement_cells(s))]
     reference = [s for s in complete if s == words.REFERENCE_AXES]
     for setting in reference or complete:
-        samples = _samples(bundle, _placement_cells(setting))
+        samples = _samples(bundle, _placement_cells(setting), metric)
         title = f"Placements ({_name(setting)})"
-        designs.append(Design(title, words.POSITION_NAMES, samples, with_shapley=True))
+        designs.append(Design(title, metric, words.POSITION_NAMES, samples, with_shapley=True))
     crossed = _crossed_placements(bundle)
     if crossed:
         cells = zip(*(_axis_cells(p) for p in crossed), strict=True)
-        averaged = [mean_of(_samples(bundle, list(group))) for group in cells]
+        averaged = [mean_of(_samples(bundle, list(group), metric)) for group in cells]
         where = crossed[0] if len(crossed) == 1 else f"mean of {len(crossed)} placements"
-        designs.append(Design(f"Axes ({where})", _axis_factors(), averaged, with_shapley=False))
+        title, factors = f"Axes ({where})", _axis_factors()
+        designs.append(Design(title, metric, factors, averaged, with_shapley=False))
     if len(complete) == len(_settings()):
-        designs.append(_all_factors(bundle))
+        designs.append(_all_factors(bundle, metric))
     return [d for d in designs if d.seeds]
 
 
@@ -129,7 +152,7 @@ def _crossed_placements(bundle: Bundle) -> list[str]:
     return [p for p in words.placements()[1:] if all(bundle.has(c) for c in _axis_cells(p))]
 
 
-def _all_factors(bundle: Bundle) -> Design:
+def _all_factors(bundle: Bundle, metric: str) -> Design:
     settings = [
         tuple(words.AXIS_LEVELS[a][1 - on] for a, on in zip(words.AXES, row, strict=True))
         for row in factorial.levels(3)
@@ -137,7 +160,8 @@ def _all_factors(bundle: Bundle) -> Design:
     by_setting = [_placement_cells(s) for s in settings]  # pyright: ignore
     cells = [by_setting[s][p] for p in range(32) for s in range(8)]
     factors = (*words.POSITION_NAMES, *_axis_factors())
-    return Design("All eight factors", factors, _samples(bundle, cells), with_shapley=False)
+    samples = _samples(bundle, cells, metric)
+    return Design("All eight factors", metric, factors, samples, with_shapley=False)
 
 
 def incomplete_reasons(bundle: Bundle) -> list[str]:
@@ -157,29 +181,46 @@ def incomplete_reasons(bundle: Bundle) -> list[str]:
     return reasons
 
 
-def _effect_values(name: str, effect: Comparison) -> list[Value]:
-    first, *rest = effect.verdict.split(",")
-    verdict = ",".join([_VERDICTS.get(first, first), *rest])
-    return [name, estimate(effect.interval, 3, signed=True), p_value(effect.p_holm), verdict]
+def _effect_values(comparison: Comparison | None, metric: str) -> list[Value]:
+    """Effect, adjusted p-value and verdict, in the words of effects."""
+    *numbers, verdict = comparison_values(comparison, metric)
+    first, *rest = str(verdict).split(",")
+    return [*numbers, ",".join([_VERDICTS.get(first, first), *rest])]
+
+
+def _row(name: str, effects: dict[str, Comparison | None], primary: str) -> list[Value]:
+    """Name, then the primary metric with its p-value, then effect and verdict of the others."""
+    values: list[Value] = [name, *_effect_values(effects[primary], primary)]
+    for metric in effects:
+        if metric != primary:
+            values += _effect_values(effects[metric], metric)[::2]
+    return values
+
+
+def _columns(primary: str) -> list[Column]:
+    columns = [
+        Column("Factor", "factor", numeric=False),
+        Column(f"Δ {words.METRICS[primary].label}", "effect"), Column("p (Holm)", "p_holm"),
+        Column("verdict", "verdict", numeric=False),
+    ]  # fmt: skip
+    for metric, words_of in words.METRICS.items():
+        if metric != primary:
+            columns.append(Column(f"Δ {words_of.label}", f"effect_{metric}"))
+            columns.append(Column("verdict", f"verdict_{metric}", numeric=False))
+    return columns
 
 
 def factorial_table(bundle: Bundle) -> Table:
-    """Table 6, one family of tests per design and kind of effect."""
-    rows: list[Row] = []
-    seeds = []
-    judged: list[Comparison | None] = []
-    for design in complete_designs(bundle):
-        seeds.append(f"{design.title}: {captions.plural(len(design.seeds), 'seed')}")
-        for kind, effects in effect_intervals(bundle, design).items():
-            judged += [comparison for _, comparison in effects]
-            rows += [
-                Row(_effect_values(name, comparison), f"{design.title}: {kind}")
-                for name, comparison in effects
-            ]
-    columns = [
-        Column("Factor", "factor", numeric=False), Column("Δ PESQ-WB", "effect"),
-        Column("p (Holm)", "p_holm"), Column("verdict", "verdict", numeric=False),
-    ]  # fmt: skip
+    """Table 6, one family of tests per design, kind of effect and metric."""
+    primary = bundle.primary
+    designs = {metric: complete_designs(bundle, metric) for metric in words.METRICS}
+    found = {metric: judged_effects(bundle, own) for metric, own in designs.items()}
+    rows = [
+        Row(_row(name, {m: found[m][group].get(name) for m in words.METRICS}, primary), group)
+        for group, effects in found[primary].items()
+        for name in effects
+    ]
+    seeds = [f"{d.title}: {captions.plural(len(d.seeds), 'seed')}" for d in designs[primary]]
     caption = (
         "Main effect: mean with the factor minus mean without. Interaction: half the change of one "
         "effect by the other factor. Shapley value: contribution averaged over all orders of "
@@ -187,13 +228,8 @@ def factorial_table(bundle: Bundle) -> Table:
         f"over implicit, global over per layer. {captions.measured(bundle)}"
     )
     notes = [f"Seeds that all cells of a design have: {'; '.join(seeds)}."] if seeds else []
-    if judged:
-        notes.append(
-            captions.verdicts(judged, margin_of(words.PRIMARY)).replace(
-                f"Holm over the {captions.plural(len(judged), 'comparison')}",
-                "Holm within each group",
-            )
-        )
+    judged = [c for effects in found[primary].values() for c in effects.values()]
+    notes += captions.verdicts(bundle, [*judged], tuple(words.METRICS), "each group")
     notes += [f"Not analysed, incomplete: {r}." for r in incomplete_reasons(bundle)]
     title = "Table 6: factorial effects"
-    return Table("table6_factorial", title, caption, columns, rows, notes)
+    return Table("table6_factorial", title, caption, _columns(primary), rows, notes)

@@ -7,7 +7,7 @@ import numpy as np
 from analysis import captions, routing
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import ALPHA, Comparison, judge
+from analysis.compare import TOO_FEW_SEEDS, Comparison, judge
 from analysis.render import MISSING, Column, Entry, Row, Table, Value, estimate
 from analysis.samples import Sample, difference
 
@@ -53,7 +53,8 @@ def router_table(bundle: Bundle) -> Table:
     notes = [
         f"Collapsed: one expert has more than {share} of the weight in every condition.",
         "Oracle gain retained: (learned − uniform) / (oracle − uniform) in PESQ-WB on the "
-        f"utterances of table 7b; {MISSING} where the oracle's gain is not above zero.",
+        f"utterances of table 7b; {MISSING} where the oracle's gain is not surely above zero, or "
+        "the share is not known to better than ± 1 (Fieller's interval).",
         *captions.missing(bundle, [c for c in bundle.planned if c in cells]),
     ]
     return Table("table7a_router", "Table 7a: routing decisions", caption, columns, rows, notes)
@@ -71,8 +72,8 @@ def counterfactual_table(bundle: Bundle) -> Table:
         f"weights are routed otherwise. N = {n} distorted utterances that were scored under every "
         f"routing, {captions.seeds_and_interval(bundle)}"
     )
-    notes = ["* differs from learned (Holm within a network and metric, 5 %)."]
-    notes += [block.note for block in blocks if block.note]
+    notes = ["* differs from learned (Holm within a network and metric)."]
+    notes += [block.note for block in blocks] + [captions.clusters(bundle)]
     title = "Table 7b: forced routing"
     return Table("table7b_counterfactuals", title, caption, columns, rows, notes)
 
@@ -105,8 +106,7 @@ def _forced(bundle: Bundle, metric: str) -> _Forced:
         own = judged[i * len(_FORCED) : (i + 1) * len(_FORCED)]
         rows.append(Row([*values, *[_signed_with_mark(c) for c in own]], name))
     n = max((learned.n_utterances for learned in cells.values()), default=0)
-    found = captions.detectable(judged)
-    return _Forced(rows, n, f"{name}: {found}" if found else "")
+    return _Forced(rows, n, f"{name}: {_marked_note(judged)}")
 
 
 def specialisation_table(bundle: Bundle) -> Table:
@@ -136,7 +136,8 @@ def specialisation_table(bundle: Bundle) -> Table:
         "PESQ-WB with one expert alone (weight 1), by condition: an expert that specialised is the "
         f"better one for its own distortion. {captions.seeds_and_interval(bundle)}"
     )
-    notes = [f"* differs from zero (Holm within a network, 5 %). {captions.detectable(judged)}"]
+    notes = ["* differs from zero (Holm within a network).", _marked_note(judged)]
+    notes.append(captions.clusters(bundle))
     title = "Table 7c: causal specialisation"
     return Table("table7c_specialisation", title, caption, columns, rows, notes)
 
@@ -144,5 +145,13 @@ def specialisation_table(bundle: Bundle) -> Table:
 def _signed_with_mark(comparison: Comparison | None) -> Entry:
     if comparison is None:
         return Entry(np.nan)
-    mark = "*" if comparison.p_holm < ALPHA else ""
+    mark = "*" if comparison.decided else ""
     return estimate(comparison.interval, 3, signed=True, mark=mark)
+
+
+def _marked_note(judged: list[Comparison | None]) -> str:
+    """What the marks can find; without enough seeds there are none, which the note says."""
+    known = [c for c in judged if c is not None]
+    if known and all(c.verdict == TOO_FEW_SEEDS for c in known):
+        return "nothing is marked: too few seeds."
+    return captions.detectable(judged)

@@ -5,14 +5,8 @@ import numpy as np
 from analysis import captions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.compare import (
-    Comparison,
-    best_of,
-    differences_to,
-    equal_cost_reference,
-    judge,
-    margin_of,
-)
+from analysis.compare import Comparison, best_of, differences_to, judge, noise_kinds
+from analysis.cost_curve import COSTS, curve_differences, point_at, range_sentence
 from analysis.render import MISSING, Column, Entry, Row, Table, Value, estimate, p_value
 from analysis.samples import Sample
 
@@ -42,7 +36,7 @@ def quality_column(
 ) -> list[Entry]:
     """Means of a metric over the cells; the best is bold, one not above the input is marked."""
     samples = samples_of(bundle, cells, metric, conditions)
-    best = best_of(bundle, samples, metric, conditions)
+    best = best_of(bundle, samples, metric)
     decimals = words.METRICS[metric].decimals
     marked = conditions == words.DISTORTED
     return [
@@ -77,7 +71,7 @@ def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]
     return [
         estimate(comparison.interval, decimals, signed=True),
         p_value(comparison.p_holm),
-        comparison.verdict,
+        comparison.verdict_text,
     ]
 
 
@@ -85,8 +79,9 @@ def main_cells(bundle: Bundle) -> list[str]:
     """Rows of table 1: input, dense networks, the full S-MoE (without it: every S-MoE cell)."""
     known = [*bundle.planned, *bundle.cells()]
     smoe = [words.FULL_CELL] if words.FULL_CELL in known else [c for c in known if "." in c]
-    fixed = [words.UNPROCESSED, words.DENSE, *words.DENSE_CONTROLS]
-    cells = [c for c in fixed if c in known or bundle.has(c)] + smoe
+    fixed = [words.UNPROCESSED] if bundle.has(words.UNPROCESSED) else []
+    plain = [c for c in known if words.is_dense(c)]
+    cells = [*fixed, *plain, *smoe]
     return sorted(dict.fromkeys(cells), key=words.cell_order)
 
 
@@ -99,7 +94,7 @@ def main_table(bundle: Bundle) -> Table:
         columns = [quality_column(bundle, cells, metric, c) for c in sets.values()]
         others = [None if c == words.DENSE else words.DENSE for c in cells]
         comparisons = judge(bundle, differences_to(bundle, cells, others, metric), metric)
-        judged += comparisons if metric == words.PRIMARY else []
+        judged += comparisons if metric == bundle.primary else []
         for i, cell in enumerate(cells):
             values: list[Value] = [captions.row_label(bundle, cell), *[c[i] for c in columns]]
             values += comparison_values(comparisons[i], metric)
@@ -113,7 +108,7 @@ def main_table(bundle: Bundle) -> Table:
     ]
     caption = f"{captions.measured(bundle)} {captions.OVERALL} Δ dense: paired, overall."
     notes = [
-        captions.verdicts(judged, margin_of(words.PRIMARY)) + " " + captions.BOLD,
+        *captions.verdicts(bundle, judged, tuple(words.METRICS)), captions.BOLD,
         *_equal_cost_note(bundle), *not_above_note(bundle, cells),
         *captions.missing(bundle, cells), *captions.unscored(bundle, cells),
     ]  # fmt: skip
@@ -121,74 +116,119 @@ def main_table(bundle: Bundle) -> Table:
 
 
 def _equal_cost_note(bundle: Bundle) -> list[str]:
+    """The full S-MoE against the dense width curve at its MACs and at its parameters."""
     if not bundle.has(words.FULL_CELL):
         return []
-    reference = equal_cost_reference(bundle, words.FULL_CELL)
-    if reference is None:
-        return ["No dense network of the full S-MoE's cost has been trained: Δ dense is unmatched."]
-    pair = differences_to(bundle, [words.FULL_CELL], [reference], words.PRIMARY)
-    comparison = judge(bundle, pair, words.PRIMARY)[0]
-    if comparison is None:
-        return []
-    difference = estimate(comparison.interval, 3, signed=True)
-    return [
-        f"Full S-MoE against the dense network of equal cost ({reference}): "
-        f"{difference} PESQ-WB, p {p_value(comparison.p)}, {comparison.verdict}."
-    ]
+    metric, notes = bundle.primary, []
+    for cost, name in COSTS.items():
+        found = curve_differences(bundle, [words.FULL_CELL], cost, metric)[0]
+        if not isinstance(found, Sample):
+            notes.append(f"No comparison of the full S-MoE at equal {name}: {found}.")
+        elif (comparison := judge(bundle, [found], metric)[0]) is not None:
+            values = comparison_values(comparison, metric)
+            at = getattr(point_at(bundle, words.FULL_CELL, cost), "name", "")
+            notes.append(
+                f"Full S-MoE against the dense curve at equal {name} ({at}): {values[0]} "
+                f"{words.METRICS[metric].label}, p {p_value(comparison.p)}, {values[2]}."
+            )
+    return notes
 
 
 def placement_table(bundle: Bundle) -> Table:
     """Table 2: the 32 placements with multiple experts, supervised global routing."""
     every = [words.cell_code(p) for p in words.placements()]
     cells = [c for c in every if c in bundle.planned or bundle.has(c)]
-    absent = len(every) - len(cells)
-    pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), words.PRIMARY)
-    dense = judge(bundle, pairs, words.PRIMARY)
-    references = [
-        equal_cost_reference(bundle, c) if c != words.DENSE and bundle.has(c) else None
-        for c in cells
-    ]
-    pairs = differences_to(bundle, cells, list(references), words.PRIMARY)
-    matched = judge(bundle, pairs, words.PRIMARY)
-    columns = [quality_column(bundle, cells, metric) for metric in words.METRICS]
+    absent, kinds = len(every) - len(cells), noise_kinds(bundle, cells)
+    judged = {
+        metric: judge(
+            bundle, differences_to(bundle, cells, [words.DENSE] * len(cells), metric), metric,
+            kinds=kinds,
+        )
+        for metric in words.METRICS
+    }  # fmt: skip
+    quality = [quality_column(bundle, cells, metric) for metric in words.METRICS]
+    at_cost = [cost_columns(bundle, cells, cost) for cost in COSTS]
     rows = []
     for i, cell in enumerate(cells):
-        no_verdict = "reference" if bundle.has(cell) and cell == words.DENSE else MISSING
         placement = words.NO_PLACEMENT if cell == words.DENSE else cell.split(".")[0]
-        verdict = dense[i].verdict if dense[i] is not None else no_verdict  # pyright: ignore
         values: list[Value] = [captions.row_label(bundle, cell, placement)]
-        values += [column[i] for column in columns]
-        values += [*comparison_values(dense[i], words.PRIMARY)[:2], verdict]
-        values += [references[i] or MISSING, *comparison_values(matched[i], words.PRIMARY)[::2]]
+        values += [column[i] for column in quality]
+        values += _to_dense(bundle, cell, {m: c[i] for m, c in judged.items()})
+        values += [value for column in at_cost for value in column[i]]
         rows.append(Row(values))
+    name = words.METRICS[bundle.primary].label
     caption = (
         f"Multiple experts, supervised global routing. {captions.measured(bundle)} "
-        f"{captions.OVERALL} Δ: paired difference in PESQ-WB, to the dense network and to the "
-        "cheapest plain network that costs at least as many MACs."
+        f"{captions.OVERALL} Δ: paired difference in {name}, to the dense network and to the "
+        "dense width curve interpolated at the cell's MACs and at its parameters."
     )
     notes = [
         "Letters: " + ", ".join(f"{x} {n}" for x, n in _legend()) + ".",
-        captions.verdicts(dense, margin_of(words.PRIMARY)) + " " + captions.BOLD,
+        *captions.verdicts(
+            bundle, judged[bundle.primary], tuple(words.METRICS), moderated=True
+        ),
+        captions.BOLD, *[range_sentence(bundle, cost) for cost in COSTS],
         *not_above_note(bundle, cells), *captions.missing(bundle, cells),
         *captions.unscored(bundle, cells),
     ]  # fmt: skip
     if absent:
         notes.append(f"{absent} of the 32 placements are not in this study.")
     title = "Table 2: placements of the experts"
-    return Table("table2_placements", title, caption, _placement_columns(), rows, notes)
+    return Table("table2_placements", title, caption, _placement_columns(bundle), rows, notes)
+
+
+def _to_dense(bundle: Bundle, cell: str, comparisons: dict[str, Comparison | None]) -> list[Value]:
+    """Difference, p-value and verdict of the primary metric, then the others' verdicts."""
+    primary = comparisons[bundle.primary]
+    reference = "reference" if cell == words.DENSE and bundle.has(cell) else MISSING
+    values = comparison_values(primary, bundle.primary)[:2]
+    for metric in (bundle.primary, *_others(bundle)):
+        found = comparisons[metric]
+        values.append(found.verdict_text if found is not None else reference)
+    return values
+
+
+def _others(bundle: Bundle) -> list[str]:
+    """Metrics beside the primary one."""
+    return [metric for metric in words.METRICS if metric != bundle.primary]
+
+
+def cost_columns(bundle: Bundle, cells: list[str], cost: str) -> list[list[Value]]:
+    """Difference to the dense curve at equal cost and its verdict, for each cell."""
+    found = curve_differences(bundle, cells, cost, bundle.primary)
+    pairs = [sample if isinstance(sample, Sample) else None for sample in found]
+    judged = judge(bundle, [*pairs], bundle.primary, kinds=noise_kinds(bundle, cells))
+    columns: list[list[Value]] = []
+    for reason, comparison in zip(found, judged, strict=True):
+        values = comparison_values(comparison, bundle.primary)[::2]
+        columns.append([values[0], reason] if isinstance(reason, str) else values)
+    return columns
 
 
 def _legend() -> list[tuple[str, str]]:
     return list(zip(words.LETTERS, words.POSITION_NAMES, strict=True))
 
 
-def _placement_columns() -> list[Column]:
+def _placement_columns(bundle: Bundle) -> list[Column]:
     quality = [Column(m.label, key) for key, m in words.METRICS.items()]
+    others = [
+        Column(f"verdict {words.METRICS[m].label}", f"verdict_{m}", numeric=False)
+        for m in _others(bundle)
+    ]
     return [
         Column("Placement", "placement", numeric=False), *quality,
         Column("Δ dense", "difference_to_dense"), Column("p (Holm)", "p_holm"),
-        Column("verdict", "verdict", numeric=False),
-        Column("equal cost", "equal_cost_reference", numeric=False),
-        Column("Δ equal cost", "difference_to_equal_cost"),
-        Column("verdict", "verdict_equal_cost", numeric=False),
+        Column("verdict", "verdict", numeric=False), *others, *cost_headers(),
     ]  # fmt: skip
+
+
+def cost_headers() -> list[Column]:
+    """Columns of `cost_columns`, for each cost."""
+    return [
+        column
+        for cost, name in COSTS.items()
+        for column in (
+            Column(f"Δ equal {name}", f"difference_at_equal_{cost}"),
+            Column("verdict", f"verdict_at_equal_{cost}", numeric=False),
+        )
+    ]

@@ -1,5 +1,6 @@
 """The words of the reports: metrics, conditions, placements and how a cell is called."""
 
+import re
 from dataclasses import dataclass
 
 POSITIONS = ("early_encoder", "mid_encoder", "bottleneck", "mid_decoder", "late_decoder")
@@ -9,6 +10,7 @@ NO_PLACEMENT = "-----"
 
 DISTORTED = ("noise", "reverb", "both")
 CONDITIONS = (*DISTORTED, "clean")
+CLUSTERS = ("speaker", "noise", "room")  # what test utterances can have in common
 CLASSES = DISTORTED  # router classes 0, 1, 2
 N_CLASSES = len(CLASSES)
 
@@ -27,6 +29,7 @@ DENSE_CONTROLS = ("dense-params", "dense-macs")
 ROUTING_CONTROLS = ("uniform", "shuffled-labels")
 COUNTERFACTUALS = (
     "learned", "oracle", "uniform", "random", "swapped", "noise-only", "reverb-only",
+    "learned-normalized", "learned-paper", "oracle-paper",
 )  # fmt: skip
 
 _CELL_NAMES = {
@@ -52,6 +55,11 @@ class Metric:
         """Label with unit, for the axis of a figure."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
+    @property
+    def unit_label(self) -> str:
+        """What stands behind a value in a sentence: `PESQ-WB`, `dB SI-SDR`."""
+        return f"dB {self.label}" if self.unit == "dB" else self.label
+
 
 METRICS = {
     "pesq_wb": Metric("PESQ-WB", "MOS-LQO", 3),
@@ -59,8 +67,12 @@ METRICS = {
     "estoi": Metric("ESTOI", "", 3),
     "si_sdr_db": Metric("SI-SDR", "dB", 2),
 }
-PRIMARY = "pesq_wb"
-EQUIVALENCE_MARGIN_PESQ = 0.05
+PRIMARY = "pesq_wb"  # of figures; tables and verdicts ask the study (`verdict_rules`)
+
+
+def is_dense(cell: str) -> bool:
+    """Whether a cell is a plain network of some width: `dense`, `dense-macs`, `dense-w10`."""
+    return cell == DENSE or cell.startswith(f"{DENSE}-")
 
 
 def placements() -> list[str]:
@@ -103,11 +115,18 @@ def short_name(cell: str) -> str:
     return short.get(cell, cell_name(cell).replace(", multi, supervised, global", ""))
 
 
+def _in_numeric_order(cell: str) -> tuple[str, tuple[int, ...]]:
+    """Sort key that puts dense-w6 before dense-w10."""
+    return re.sub(r"\d+", "", cell), tuple(int(n) for n in re.findall(r"\d+", cell))
+
+
 def cell_order(cell: str) -> tuple:
     """Sort key: input, dense networks, S-MoE by placement and axes, controls of the routing."""
     fixed = (UNPROCESSED, DENSE, *DENSE_CONTROLS)
     if cell in fixed:
         return (0, fixed.index(cell), "", ())
+    if is_dense(cell):
+        return (0, len(fixed), *_in_numeric_order(cell))
     if "." in cell:
         placement, *axes = cell.split(".")
         ranks = tuple(

@@ -32,6 +32,7 @@ class CapturedStep:
         self.stream = torch.cuda.Stream()
         self.ordinary = ORDINARY_STEPS
         self.graph: torch.cuda.CUDAGraph | None = None
+        self.parts = 0  # that the recorded step computes a batch in
         self.mixture: Mixture | None = None
         self.labels = self.terms = torch.empty(0)
 
@@ -45,7 +46,7 @@ class CapturedStep:
             if self.ordinary:
                 self.ordinary -= 1
                 return self._compute(mixture, labels, parts)
-            if self.graph is None:
+            if self.graph is None or self.parts != parts:
                 self._record(mixture, labels, parts)
             assert self.graph is not None and self.mixture is not None
             self.mixture.noisy.copy_(mixture.noisy)
@@ -65,8 +66,9 @@ class CapturedStep:
         self.mixture = Mixture(noisy, clean, label, unknown, unknown)
         self.labels = labels.clone()
         self.optimiser.zero_grad()
+        self.graph = None
         torch.cuda.empty_cache()  # the recording keeps memory of its own
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             self.terms = self._compute(self.mixture, self.labels, parts)
-        self.graph = graph
+        self.graph, self.parts = graph, parts

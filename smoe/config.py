@@ -19,7 +19,8 @@ POSITIONS: tuple[Position, ...] = (
     "late_decoder",
 )
 SAMPLE_RATE = 16_000
-REVISION = 2  # part of every identity; raised when the code computes other numbers than before
+RT60_BANDS_S = ((0.0, 0.4), (0.4, 0.8), (0.8, float("inf")))  # from and below
+REVISION = 3  # part of every identity; raised when the code computes other numbers than before
 
 
 class Settings(BaseModel):
@@ -33,6 +34,8 @@ class ModelConfig(Settings):
 
     `smoe_layer_positions` empty gives the dense network; the routing fields then mean nothing.
     `level_channels` replaces the doubling rule and exists for cost-matched dense controls.
+    `empty_class` gives the router one class more, undistorted speech, for which no expert works;
+    the source has no such class.
     """
 
     init_channels: int = Field(default=45, ge=1)
@@ -45,6 +48,7 @@ class ModelConfig(Settings):
     routing: Literal["supervised", "implicit", "uniform"] = "supervised"
     router_scope: Literal["global", "per_layer"] = "global"
     both_mapping: Literal["paper", "normalized"] = "paper"
+    empty_class: bool = False
     mask_bound: Literal["none", "tanh"] = "none"
     n_fft: int = 512
     win_length: int = 512
@@ -78,10 +82,12 @@ class ModelConfig(Settings):
         if not self.smoe_layer_positions:
             without_effect = [
                 "n_experts", "enable_multi_expert", "expert_hidden_multiplier",
-                "routing", "router_scope", "both_mapping",
+                "routing", "router_scope", "both_mapping", "empty_class",
             ]  # fmt: skip
         elif self.routing == "uniform":
-            without_effect = ["router_scope", "both_mapping", "enable_multi_expert"]
+            without_effect = [
+                "router_scope", "both_mapping", "empty_class", "enable_multi_expert",
+            ]  # fmt: skip
         for name in without_effect:
             fields[name] = type(self).model_fields[name].default
         return ModelConfig(**fields)
@@ -96,13 +102,17 @@ class LossConfig(Settings):
 
 
 class MixConfig(Settings):
-    """How training mixtures are drawn: crop length, SNR and level ranges; labels are uniform."""
+    """How training mixtures are drawn: crop length, SNR and level ranges.
+
+    `clean_share` of the mixtures are undistorted; the labels of the others are uniform.
+    """
 
     crop_s: float = Field(default=3.0, ge=0.5)
     snr_db_min: float = -5.0
     snr_db_max: float = 15.0
     level_dbfs_min: float = -35.0
     level_dbfs_max: float = -15.0
+    clean_share: float = Field(default=0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _ranges(self) -> "MixConfig":
@@ -129,8 +139,9 @@ class TestSetConfig(Settings):
     """The fixed test set and what is measured on it.
 
     `per_snr` utterances at each SNR for the conditions noise and both, `per_snr` times the number
-    of SNRs for reverb, `clean` undistorted ones. The first `counterfactual_per_condition` of each
-    distorted condition are also scored under every counterfactual routing.
+    of SNRs for reverb, `clean` undistorted ones. `counterfactual_per_condition` of each distorted
+    condition, spread evenly over SNRs and bands of RT60, are also scored under every counterfactual
+    routing.
     """
 
     seed: int = 0

@@ -116,7 +116,7 @@ def _smoe_parts(
     chosen = chosen_stages(config)
     routed = bool(chosen) and config.routing != "uniform"
     if routed and config.router_scope == "global":
-        yield _router(1, spectrogram, config.n_experts)
+        yield _router(1, spectrogram, config)
     at_once = config.n_experts
     if not config.enable_multi_expert and config.routing != "uniform":
         at_once = 1
@@ -131,7 +131,7 @@ def _smoe_parts(
             part = _complex_conv(hidden, stage.channels, (1, 1), size, bias=True)
             yield _Part(part.params, part.macs * at_once / config.n_experts)
         if routed and config.router_scope == "per_layer":
-            yield _router(stage.channels, size, config.n_experts)
+            yield _router(stage.channels, size, config)
 
 
 def _complex_conv(
@@ -149,7 +149,7 @@ def _complex_conv(
     return _Part(2 * weights + extra, 4 * weights * math.prod(positions))
 
 
-def _router(channels: int, size: Shape, n_experts: int) -> _Part:
+def _router(channels: int, size: Shape, config: ModelConfig) -> _Part:
     params, macs = 0, 0
     bands, frames, width = min(ROUTER_BANDS, size[0]), size[1], channels
     for conv in ROUTER_CONVS:
@@ -158,5 +158,5 @@ def _router(channels: int, size: Shape, n_experts: int) -> _Part:
         params += weights + 2 * conv.out_channels
         macs += weights * bands * frames
         width = conv.out_channels
-    classes = 2**n_experts - 1
+    classes = 2**config.n_experts - 1 + config.empty_class
     return _Part(params + (2 * width + 1) * classes, macs + 2 * width * classes)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from smoe.architecture import EXPERT_KINDS
 from smoe.config import SAMPLE_RATE, TestSetConfig
+from smoe.corpora.subset import stratified_subset
 from smoe.corpora.test_set import TestSet
 from smoe.counterfactuals import Counterfactual, applicable, intervention
 from smoe.memory import keep_freed_memory
@@ -103,7 +104,7 @@ def enhance_test_set(
     keep_freed_memory()
     enhancer.eval().to(device)
     everything = torch.arange(len(test.utterance))
-    some = torch.tensor(_first_of_each(test.condition, config.counterfactual_per_condition))
+    some = torch.tensor(stratified_subset(test, config.counterfactual_per_condition))
     estimates: dict[Counterfactual, tuple[Tensor, Tensor]] = {}
     routing, rtf = [], None
     for name in applicable(enhancer.unet.config):
@@ -148,6 +149,10 @@ def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) ->
             "condition": test.condition[row],
             "snr_db": float(test.mixture.snr_db[row]),
             "rt60_s": float(test.mixture.rt60_s[row]),
+            "speaker": test.speaker[row],
+            "noise": test.noise[row],
+            "noise_type": test.noise_type[row],
+            "room": test.room[row],
             "counterfactual": name,
             **values,
         }
@@ -180,9 +185,8 @@ def _enhance(
     with torch.inference_mode():
         for part in rows.split(batch_size):
             labels = test.mixture.label[part].to(device)
-            outputs = enhancer(
-                test.mixture.noisy[part].to(device), intervention=intervention(name, labels, part)
-            )
+            change = intervention(name, enhancer.unet.config, labels, part)
+            outputs = enhancer(test.mixture.noisy[part].to(device), intervention=change)
             estimates.append(outputs["enhanced_waveform"].cpu())
             decisions += _routing_rows(outputs["routing_decision"], test, part.tolist())
     return torch.cat(estimates), decisions
@@ -209,16 +213,6 @@ def _routing_rows(routing_decision: dict[str, Any], test: TestSet, part: list[in
                 }
             )
     return rows
-
-
-def _first_of_each(conditions: list[str], count: int) -> list[int]:
-    """The rows scored counterfactually: `count` of each distorted condition, evenly spread."""
-    chosen = []
-    for condition in ("noise", "reverb", "both"):
-        rows = [row for row, c in enumerate(conditions) if c == condition]
-        spread = np.linspace(0, len(rows), min(count, len(rows)), endpoint=False)
-        chosen += [rows[int(i)] for i in spread]
-    return chosen
 
 
 def _examples(test: TestSet, enhanced: Tensor) -> list[Example]:

@@ -119,9 +119,13 @@ def enhancement_loss(
     return loss.mean()
 
 
-def routing_loss(logits: list[Tensor], labels: Tensor) -> Tensor:
-    """Cross-entropy of the routers' class logits [B, classes], averaged over routers and batch."""
-    return torch.stack([F.cross_entropy(one, labels) for one in logits]).mean()
+def routing_loss(logits: list[Tensor], classes: Tensor) -> Tensor:
+    """Return the cross-entropy of the routers' logits [B, classes], mean over routers and samples.
+
+    Samples of class -1 do not count.
+    """
+    sums = [F.cross_entropy(x, classes, ignore_index=-1, reduction="sum") for x in logits]
+    return torch.stack(sums).mean() / (classes >= 0).sum().clamp(min=1)
 
 
 def _cosine(first: Tensor, second: Tensor) -> Tensor:

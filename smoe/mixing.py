@@ -252,7 +252,7 @@ class MixtureSource:
             speech_start=self.pick_speech(_index(speaker, len(self.speech.starts)), table[:, 6:14]),
             noise_start=self.pick_noise(_index(noise, len(self.noise.starts)), table[:, 14:]),
             rir=_index(rir, len(self.rirs)),
-            label=_index(label, 3),
+            label=_labels(label, c.clean_share),
             snr_db=c.snr_db_min + snr * (c.snr_db_max - c.snr_db_min),
             level_dbfs=c.level_dbfs_min + level * (c.level_dbfs_max - c.level_dbfs_min),
         )
@@ -286,6 +286,13 @@ class MixtureSource:
             torch.where((label == REVERB) | (label == BOTH), rt60, nan),
         )
         return Mixture(noisy, clean, *(column.to(self.device) for column in columns))
+
+
+def _labels(uniform: np.ndarray, clean_share: float) -> np.ndarray:
+    """Turn numbers from [0, 1) into labels: the top `clean_share` is clean, the rest in thirds."""
+    distorted = 1.0 - clean_share
+    labels = np.minimum(_index(uniform / distorted, 3), BOTH)
+    return np.where(uniform < distorted, labels, CLEAN)
 
 
 def _index(uniform: np.ndarray, count: int) -> np.ndarray:

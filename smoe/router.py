@@ -1,7 +1,8 @@
 """Which distortion is present, and so which experts work: one router, from audio alone.
 
-Classes are the non-empty subsets of the distortion kinds, numbered by their bit mask minus one: for
-noise and reverb 0 = {noise}, 1 = {reverb}, 2 = {noise, reverb}.
+Classes are the non-empty subsets of the distortion kinds, numbered by their bit mask minus one:
+for noise and reverb 0 = {noise}, 1 = {reverb}, 2 = {noise, reverb}. With `empty_class` the empty
+subset, undistorted speech, comes last.
 """
 
 from typing import TypedDict
@@ -22,7 +23,7 @@ class RoutingDecision(TypedDict):
     """One router's answer for a batch.
 
     `expert_weights` float32 [B, n_experts]; `confidence` float32 [B, 1], the largest class
-    probability, 1 where labels decided; `logits` float32 [B, 2**n_experts - 1].
+    probability, 1 where labels decided; `logits` float32 [B, classes].
     """
 
     expert_weights: Tensor
@@ -30,10 +31,28 @@ class RoutingDecision(TypedDict):
     logits: Tensor
 
 
-def class_members(n_experts: int) -> Tensor:
-    """Which kinds are in which class, float32 [2**n_experts - 1, n_experts] of 0 and 1."""
-    mask = torch.arange(1, 2**n_experts)
-    return (mask[:, None] >> torch.arange(n_experts) & 1).float()
+def class_weights(config: ModelConfig) -> Tensor:
+    """Return the weights that the paper's mapping gives each class, float32 [classes, n_experts].
+
+    They are 1 for each kind of distortion that the class has, else 0.
+    """
+    masks = [*range(1, 2**config.n_experts), *([0] if config.empty_class else [])]
+    return (torch.tensor(masks)[:, None] >> torch.arange(config.n_experts) & 1).float()
+
+
+def class_shares(config: ModelConfig) -> Tensor:
+    """Return the weights of each class with a sum of 1, float32 [classes, n_experts].
+
+    Training gives them to a label, and the normalised mapping to a class. The empty class has none.
+    """
+    members = class_weights(config)
+    return members / members.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def class_of(label: Tensor, config: ModelConfig) -> Tensor:
+    """Return the class of each label, int64 [B]; -1 for clean speech without an empty class."""
+    clean = 2**config.n_experts - 1 if config.empty_class else -1
+    return torch.where(label < 0, clean, label)
 
 
 class GlobalDistortionRouter(nn.Module):
@@ -52,6 +71,7 @@ class GlobalDistortionRouter(nn.Module):
     def __init__(self, channels: int, config: ModelConfig):
         super().__init__()
         self.channels, self.supervised = channels, config.routing == "supervised"
+        self.config = config
         layers: list[nn.Module] = []
         width = channels
         for conv in ROUTER_CONVS:
@@ -64,11 +84,10 @@ class GlobalDistortionRouter(nn.Module):
             width = conv.out_channels
         layout = torch.channels_last
         self.body = nn.Sequential(*layers).to(memory_format=layout)  # pyright: ignore[reportCallIssue]
-        members = class_members(config.n_experts)
-        share = members / members.sum(dim=1, keepdim=True)
-        self.head = nn.Linear(2 * width, len(members))
-        mapping = members if config.both_mapping == "paper" else share
-        self.register_buffer("label_weights", share, persistent=False)  # [classes, E]
+        shares = class_shares(config)
+        self.head = nn.Linear(2 * width, len(shares))
+        mapping = class_weights(config) if config.both_mapping == "paper" else shares
+        self.register_buffer("label_weights", shares, persistent=False)  # [classes, E]
         self.register_buffer("mapping", mapping, persistent=False)  # [classes, E]
         self.label_weights: Tensor
         self.mapping: Tensor
@@ -78,18 +97,20 @@ class GlobalDistortionRouter(nn.Module):
 
         Args:
             x: Stacked real [B, 2 channels, F, T].
-            distortion_labels: Class per sample, int64 [B]; used only in training and only if the
-                routing is supervised (teacher forcing), else ignored.
+            distortion_labels: Label per sample, int64 [B]; used only in training and only if the
+                routing is supervised (teacher forcing), else ignored. A sample that has no class
+                (clean speech, without an empty class) keeps the router's own weights.
         """
         with torch.autocast(x.device.type, enabled=False):
             logits = self.head(self._pooled(x if x.dtype == torch.float64 else x.float()))
             probabilities = logits.softmax(dim=1)
+            weights = probabilities @ self.mapping
+            confidence = probabilities.amax(dim=1, keepdim=True)
             if self.training and self.supervised and distortion_labels is not None:
-                weights = self.label_weights[distortion_labels]
-                confidence = torch.ones_like(logits[:, :1])
-            else:
-                weights = probabilities @ self.mapping
-                confidence = probabilities.amax(dim=1, keepdim=True)
+                classes = class_of(distortion_labels, self.config)[:, None]
+                taught = self.label_weights[classes[:, 0].clamp(min=0)]
+                weights = torch.where(classes < 0, weights.detach(), taught)
+                confidence = torch.where(classes < 0, confidence.detach(), 1.0)
         return {"expert_weights": weights, "confidence": confidence, "logits": logits}
 
     def _pooled(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 from smoe.config import RunConfig
 from smoe.losses import enhancement_loss, routing_loss
 from smoe.mixing import Mixture
+from smoe.router import class_of
 from smoe.unet import SpeechEnhancer
 
 
@@ -79,13 +80,20 @@ def _losses(
     logits = decision_logits(outputs["routing_decision"])
     if not logits:
         return enhancement, enhancement, nothing, nothing
-    hits = torch.stack([one.argmax(1) == mixture.label[piece] for one in logits])
-    accuracy = hits.to(enhancement.dtype).mean()
-    if enhancer.unet.config.routing != "supervised":
+    model = enhancer.unet.config
+    accuracy = _accuracy(logits, class_of(mixture.label[piece], model)).to(enhancement.dtype)
+    if model.routing != "supervised":
         return enhancement, enhancement, nothing, accuracy
-    routing = routing_loss(logits, labels[piece])
+    routing = routing_loss(logits, class_of(labels[piece], model))
     total = enhancement + config.loss.routing_loss_weight * routing
     return total, enhancement, routing, accuracy
+
+
+def _accuracy(logits: list[Tensor], classes: Tensor) -> Tensor:
+    """Return the share of right decisions over routers and samples that have a class."""
+    known = classes >= 0
+    hits = torch.stack([(one.argmax(1) == classes) & known for one in logits])
+    return hits.sum() / (known.sum() * len(logits))
 
 
 def decision_logits(routing_decision: dict[str, Any]) -> list[Tensor]:

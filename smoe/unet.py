@@ -22,8 +22,8 @@ from smoe.experts import SMoELayer
 from smoe.router import GlobalDistortionRouter, RoutingDecision
 from smoe.stft import STFT
 
-# Replaces routing weights [B, E] by others: the test-time counterfactuals.
-Intervention = Callable[[Tensor], Tensor]
+# Gives other weights [B, E] than a router decided: the test-time counterfactuals.
+Intervention = Callable[[RoutingDecision], Tensor]
 
 
 class EncoderBlock(nn.Module):
@@ -130,7 +130,8 @@ class SMoEEnhancedUNet(nn.Module):
         Args:
             x: Complex [B, 1, F, T], F and T at least 32.
             distortion_labels: Class of each sample, int64 [B]; used in supervised training only.
-            intervention: Replaces the routing weights of every layer; None keeps what was decided.
+            intervention: Gives every layer other weights than its router decided; None keeps those.
+                A network without a router ignores it.
 
         Returns:
             `enhanced_spec` and `mask`, complex like `x`; `routing_decision`, one for the network or
@@ -144,8 +145,7 @@ class SMoEEnhancedUNet(nn.Module):
             position = self.position_at.get(stage)
             if position is None:
                 return features
-            weights = self._weights(position, features, distortion_labels, decisions)
-            weights = weights if intervention is None else intervention(weights)
+            weights = self._weights(position, features, distortion_labels, decisions, intervention)
             layer = self.smoe[position]
             assert isinstance(layer, SMoELayer)
             usage[position] = layer.gates(weights).detach().float().mean(dim=0)
@@ -175,15 +175,16 @@ class SMoEEnhancedUNet(nn.Module):
         features: Tensor,
         labels: Tensor | None,
         decisions: dict[str, RoutingDecision],
+        intervention: Intervention | None,
     ) -> Tensor:
-        """Routing weights [B, E] of one S-MoE layer; a layer's own decision is noted."""
+        """Return the weights [B, E] of one S-MoE layer and note the decision of its own router."""
         if self.config.routing == "uniform":
             experts = self.config.n_experts
             return features.new_full((len(features), experts), 1 / experts, dtype=torch.float32)
-        if self.global_router is not None:
-            return decisions["global"]["expert_weights"]
-        decisions[position] = self.layer_routers[position](features, labels)
-        return decisions[position]["expert_weights"]
+        if self.global_router is None:
+            decisions[position] = self.layer_routers[position](features, labels)
+        decision = decisions["global" if self.global_router is not None else position]
+        return decision["expert_weights"] if intervention is None else intervention(decision)
 
     def _mask(self, x: Tensor) -> Tensor:
         """The output convolution, as a complex map."""

@@ -22,17 +22,18 @@ NAMED_ROOTS = (
 SYNTHESIS = ("espeakng-loader", "pyroomacoustics")
 READING = (
     "folders", "public", "manifest", "source", "spec", "walking", "audio", "containers", "mpeg",
-    "decoding", "levels", "resampling", "acoustics", "leakage", "alike", "fingerprint",
+    "decoding", "sofa", "levels", "resampling", "acoustics", "leakage", "alike", "fingerprint",
 )  # fmt: skip
 DECODING = ("soundfile", "soxr", "numpy", "scipy")
-KNOWN = ("synthetic", "synthetic:tiny", *(f"{name}:ROOT" for name in NAMED_ROOTS))
+KNOWN = ("synthetic", "synthetic:tiny", "recordings", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
 
 def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) -> Corpus:
     """Prepare a corpus, or reuse what an earlier call has prepared.
 
     Args:
-        spec: "synthetic", "synthetic:tiny", a folder (also "folders:PATH"), or public corpora
+        spec: "synthetic", "synthetic:tiny", "recordings" (in ./recordings; "recordings:PATH" for
+            another folder, see `recordings`), a folder (also "folders:PATH"), or public corpora
             joined by "+" such as "librispeech:ROOT+demand:ROOT+mit:ROOT" (see `public`).
         cache_dir: Where prepared corpora are kept, one folder per content.
         progress: Called with what is being done, how much is done, and of how much.
@@ -80,6 +81,8 @@ def _resolve(spec: str, progress: Progress) -> Resolved:
     kind, _, rest = spec.partition(":")
     if kind == "synthetic" and rest in ("", "tiny"):
         return _synthetic(rest, progress)
+    if kind == "recordings":
+        return _folders(spec, progress)
     if is_folder(spec):
         return _folders(f"folders:{spec}", progress)
     if rest and (len(parts(spec)) > 1 or kind in NAMED_ROOTS):

@@ -11,6 +11,7 @@ from smoe.corpora.containers import RefusedFileError
 from smoe.corpora.decoding import AudioFile, open_audio
 from smoe.corpora.levels import Levels
 from smoe.corpora.resampling import Resampler
+from smoe.corpora.sofa import Response, open_response
 from smoe.corpora.walking import walk
 
 __all__ = ["RefusedFileError", "read", "walk"]
@@ -38,19 +39,20 @@ class Decoded:
     notes: tuple[str, ...]
 
 
-def read(path: Path, kind: str) -> Decoded:
-    """Read one file to its end.
+def read(path: Path, kind: str, item: str = "") -> Decoded:
+    """Read one file to its end, or one item of it.
 
     Args:
-        path: Anything that libsndfile decodes.
+        path: Anything that libsndfile decodes, or a SOFA file.
         kind: "speech", "noisy", "noise" or "rir". Channels are averaged, but of an impulse
             response the first one is taken, since averaging would comb-filter it. Noise loses
             digital silence.
+        item: Which response of a SOFA file, as in "M4:R0"; "" for other files.
 
     Raises:
         RefusedFileError: Not audio, cut short, silent, not finite or huge, too short or clipped.
     """
-    with open_audio(path) as file:
+    with open_response(path, item) if item else open_audio(path) as file:
         passes = Passes(file, kind)
         audio = np.concatenate([*passes.blocks(), np.zeros(0, np.float32)])
         if passes.has_offset():
@@ -77,7 +79,7 @@ class Passes:
     it; that is seldom, so that one pass is most often enough.
     """
 
-    def __init__(self, file: AudioFile, kind: str) -> None:
+    def __init__(self, file: AudioFile | Response, kind: str) -> None:
         self._file, self._kind = file, kind
         self._levels, self._offset = Levels(), 0.0
         self._told = list(file.notes)

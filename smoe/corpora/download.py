@@ -1,8 +1,9 @@
-"""Fetching LibriSpeech and VCTK through torchaudio, which knows their addresses and checksums.
+"""Fetching corpora: `recordings` file by file, and LibriSpeech and VCTK through torchaudio.
 
-torchaudio takes a folder that exists for a corpus that is whole, also where unpacking was
-interrupted. Hence all happens in a folder of its own, out of which finished parts are moved: a part
-that stands in its place is whole, and a later call goes on with the first one that is not.
+torchaudio knows the addresses and checksums of those two, but takes a folder that exists for a
+corpus that is whole, also where unpacking was interrupted. Hence all happens in a folder of its
+own, out of which finished parts are moved: a part that stands in its place is whole, and a later
+call goes on with the first one that is not.
 """
 
 import gzip
@@ -13,34 +14,52 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from smoe.corpora import recordings
+from smoe.corpora.fetching import reason
 from smoe.corpora.public import LAYOUTS
 from smoe.corpora.spec import folder, parts
 from smoe.errors import UserError
 
+Progress = Callable[[str, int, int], None]
 STAGING = ".downloading"
 DAMAGED = (EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, gzip.BadGzipFile)
 LIBRISPEECH_PARTS = ("dev-clean", "test-clean", "train-clean-100")
 
 
-def download(spec: str) -> list[str]:
+def _silent(_what: str, _done: int, _total: int) -> None:
+    pass
+
+
+def is_fetched_unasked(spec: str) -> bool:
+    """Return whether preparing a corpus fetches what it lacks: `recordings`, which is small."""
+    return any(name == recordings.NAME for name, _ in parts(spec))
+
+
+def download(spec: str, progress: Progress = _silent) -> list[str]:
     """Fetch those parts of a corpus that can be fetched and are not there yet.
 
     Args:
         spec: As for `open_corpus`, e.g. "librispeech:ROOT+demand:ROOT+mit:ROOT".
+        progress: Called with what is being done, how much is done, and of how much.
 
     Returns:
-        One sentence for each corpus that was fetched or found.
+        A sentence or more for each corpus that was fetched or found.
 
     Raises:
         UserError: None of the corpora can be fetched, or one could not be.
     """
-    offered = [(name, folder(root)) for name, root in parts(spec) if name in PARTS and root]
-    if not offered:
+    said = []
+    for name, root in parts(spec):
+        if name == recordings.NAME:
+            said += recordings.fetched(root, progress)
+        elif name in PARTS and root:
+            said.append(_fetched(name, folder(root)))
+    if not said:
         raise UserError(
-            f"Nothing in {spec} can be downloaded; {' and '.join(PARTS)} can, as in "
-            "librispeech:ROOT. For all others the corpus's own page says how to get it."
+            f"Nothing in {spec} can be downloaded; {recordings.NAME}, {' and '.join(PARTS)} can, "
+            "as in librispeech:ROOT. For all others the corpus's own page says how to get it."
         )
-    return [_fetched(name, root) for name, root in offered]
+    return said
 
 
 def _librispeech(staging: Path, part: str) -> None:
@@ -82,14 +101,7 @@ def _fetched(name: str, root: Path) -> str:
         if isinstance(error, DAMAGED):
             shutil.rmtree(staging)  # an archive that cannot be unpacked is fetched anew
         raise UserError(
-            f"{name} could not be downloaded to {root} ({_reason(error)}); try again, which goes "
+            f"{name} could not be downloaded to {root} ({reason(error)}); try again, which goes "
             f"on from here, or get it by hand from {LAYOUTS[name].source} and unpack it there."
         ) from error
     return f"{name} was downloaded to {root}; its source and licence: {LAYOUTS[name].source}."
-
-
-def _reason(error: Exception) -> str:
-    """The cause in a few words: what urllib and the operating system wrap, unwrapped."""
-    inner = getattr(error, "reason", error)
-    text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    return text.splitlines()[0]

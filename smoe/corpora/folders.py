@@ -1,9 +1,10 @@
 """A corpus from a folder of the user's: `clean/`, `noise/`, `rir/`, or a `manifest.csv`.
 
 Layouts:
-    manifest.csv with columns path, kind, group and optionally split (seconds, source are ignored);
+    manifest.csv with columns path, kind, group and optionally split and item (see `manifest`);
         beside it optionally rir_info.csv with path and any of t20_s, drr_db, onset_sample.
     clean/SPEAKER/*.wav, noise/TYPE/*.wav, rir/ROOM/*.wav, in any depth below; `speech` for `clean`.
+        A SOFA file in rir/ gives several responses, see `sofa`.
         A file right below its kind's folder belongs to the group that its name begins with, up to
         the first "_" or "-" (speech), or is a group of its own (noise, rir).
         Folders named train, valid (dev, val) and test above or below the kind's set the split.
@@ -28,6 +29,7 @@ from smoe.corpora.audio import RefusedFileError, read
 from smoe.corpora.decoding import unreadable
 from smoe.corpora.manifest import MANIFEST, OWN, declared_distinct, from_manifest
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
+from smoe.corpora.sofa import responses
 from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
 from smoe.corpora.spec import comparable, is_folder
 from smoe.corpora.walking import everything, summarised
@@ -92,7 +94,8 @@ def _from_tree(root: Path) -> list[Source]:
             if name not in OWN:
                 left_out.append((name, reason or ELSEWHERE))
         else:
-            found[name] = Source(path, name, *place)
+            held = responses(Source(path, name, *place))
+            found |= {each.name: each for each in held}
     refused = [Source(root / n, n, "", "", refused=reason) for n, reason in summarised(left_out)]
     return [*found.values(), *refused]
 
@@ -192,7 +195,7 @@ def _recording(source: Source) -> Recording | Refused:
     if source.refused:
         return Refused(source.name, source.refused)
     try:
-        decoded = read(source.path, source.kind)
+        decoded = read(source.path, source.kind, source.item)
         audio, rt60_s, drr_db = decoded.audio, float("nan"), float("nan")
         if source.kind == "rir":
             audio, rt60_s = _response(audio, source)

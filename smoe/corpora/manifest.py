@@ -1,7 +1,9 @@
 """The files of a folder as its `manifest.csv` names them.
 
-Columns: path, kind, group and optionally split (others are ignored). Beside it may stand
-rir_info.csv with path and any of t20_s, drr_db, onset_sample.
+Columns: path, kind, group and optionally split and item (others are ignored). An item such as
+"M4:R0" is one response of a SOFA file, which several rows may name; without it the choice is that
+of `sofa`. Beside the manifest may stand rir_info.csv with path (PATH#ITEM of an item) and any of
+t20_s, drr_db, onset_sample.
 
 Any folder may have a `distinct.csv`, columns path and other: pairs that the leakage guard takes for
 the same sound and that are not. It is said which of them were.
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from smoe.corpora.decoding import unreadable
+from smoe.corpora.sofa import responses
 from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
 from smoe.corpora.spec import comparable
 from smoe.corpora.walking import audio_by_name, summarised
@@ -34,7 +37,7 @@ def from_manifest(root: Path) -> list[Source]:
         UserError: The manifest cannot be read or names something wrong; says which line.
     """
     manifest = root / MANIFEST
-    responses = {_place(root, r["path"])[1]: r for r in _rows(root / RESPONSES, ("path",))}
+    known = {_place(root, r["path"])[1]: r for r in _rows(root / RESPONSES, ("path",))}
     found: dict[str, Source] = {}
     for number, row in enumerate(_rows(manifest, ("path", "kind", "group")), start=2):
         kind, split = KIND_FOLDERS.get(row["kind"], ""), SPLIT_FOLDERS.get(row.get("split", ""), "")
@@ -45,19 +48,14 @@ def from_manifest(root: Path) -> list[Source]:
                 "nor a split (train, valid, test) in its place."
             )
         path, name = _place(root, row["path"])
-        if name in found:
-            raise UserError(f"{manifest}, line {number}: {row['path']} is listed a second time.")
-        known = responses.get(name, {})
-        found[name] = Source(
-            path=path,
-            name=name,
-            kind=kind,
-            group=comparable(row["group"]),
-            split=split,
-            onset=None if np.isnan(onset := _number(known, "onset_sample")) else int(onset),
-            rt60_s=_number(known, "t20_s"),
-            refused=unreadable(path) or "",
-        )
+        group, refused = comparable(row["group"]), unreadable(path) or ""
+        listed = Source(path, name, kind, group, split, refused=refused)
+        for each in responses(listed, row.get("item", "")):
+            if each.name in found:
+                raise UserError(
+                    f"{manifest}, line {number}: {row['path']} is listed a second time."
+                )
+            found[each.name] = _measured(each, known.get(each.name, {}))
     return [*found.values(), *_unlisted(root, found)]
 
 
@@ -79,6 +77,16 @@ def declared_distinct(root: Path, found: list[Source]) -> list[Source]:
         replace(s, distinct_from=frozenset(distinct[s.name])) if s.name in distinct else s
         for s in found
     ]
+
+
+def _measured(source: Source, known: dict[str, str]) -> Source:
+    """A source with what rir_info.csv says about it."""
+    onset = _number(known, "onset_sample")
+    return replace(
+        source,
+        onset=None if np.isnan(onset) else int(onset),
+        rt60_s=_number(known, "t20_s"),
+    )
 
 
 def _place(root: Path, text: str) -> tuple[Path, str]:

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smoe.corpora import recordings
 from smoe.corpora.folders import complete, dealt_out, tree
 from smoe.corpora.pool import PAIRED
+from smoe.corpora.sofa import responses
 from smoe.corpora.source import Source
 from smoe.corpora.spec import comparable, folder, parts
 from smoe.corpora.voicebank import CLEAN_TEST, NOISY_TEST
@@ -153,7 +155,7 @@ def joined(spec: str) -> list[Source]:
     """Files of several corpora together.
 
     Args:
-        spec: Parts "name:ROOT" joined by "+"; "folders:PATH" may stand among them.
+        spec: Parts "name:ROOT" joined by "+"; "folders:PATH" and "recordings" may stand among them.
 
     Raises:
         UserError: Unknown name, a root without such files, or a kind that no part has.
@@ -173,13 +175,15 @@ def joined(spec: str) -> list[Source]:
                 )
                 for s in tree(folder(root))
             ]
+        elif name == recordings.NAME:
+            members = recordings.sources(root)
         elif name in LAYOUTS:
             members = [
                 replace(s, name=prefix + s.name.removeprefix(name))
                 for s in laid_out(name, folder(root))
             ]
         else:
-            known = ", ".join([*LAYOUTS, "folders"])
+            known = ", ".join([*LAYOUTS, "folders", recordings.NAME])
             raise UserError(f"There is no corpus {name}; joined by + can be {known}.")
         found += members
     found = complete(found, spec, "join one with +, such as demand:ROOT or mit:ROOT")
@@ -207,7 +211,8 @@ def laid_out(name: str, root: Path) -> list[Source]:
             group, split = place
             full_name = comparable("/".join((name, *relative)))
             kind = PAIRED if path.parent.name == NOISY_TEST else layout.kind
-            found.append(Source(path, full_name, kind, f"{name}/{comparable(group)}", split))
+            source = Source(path, full_name, kind, f"{name}/{comparable(group)}", split)
+            found += responses(source)
     if not found:
         fetch = ", or let `data prepare --download` fetch it" if name in DOWNLOADABLE else ""
         raise UserError(

@@ -13,7 +13,8 @@ class Source:
 
     Attributes:
         path: The file.
-        name: Relative to the corpus, with forward slashes and composed accents.
+        name: Relative to the corpus, with forward slashes and composed accents; PATH#ITEM for an
+            item of a file.
         kind: "speech", "noise" or "rir".
         group: Speaker, type of noise or room.
         split: "train", "valid", "test", or "" where it is still to be dealt out.
@@ -21,6 +22,7 @@ class Source:
         rt60_s: Known reverberation time in s, or NaN to measure it.
         refused: Why it is left out already, or "".
         distinct_from: Names of files that it sounds like, but is not, by its owner's word.
+        item: Which response of a SOFA file it is, as in "M4:R0"; "" for a whole file.
     """
 
     path: Path
@@ -32,6 +34,7 @@ class Source:
     rt60_s: float = float("nan")
     refused: str = ""
     distinct_from: frozenset[str] = frozenset()
+    item: str = ""
 
     @property
     def unit(self) -> str:

@@ -19,8 +19,9 @@ def parts(spec: str) -> list[tuple[str, str]]:
     pieces = JOINT.split(spec)
     found = []
     while pieces:
+        longest = len(pieces) if ":" in pieces[0] else 1  # a name alone has no root to go on
         taken = next(
-            (n for n in range(len(pieces), 1, -1) if is_folder(_root("+".join(pieces[:n])))), 1
+            (n for n in range(longest, 1, -1) if is_folder(_root("+".join(pieces[:n])))), 1
         )
         name, _, root = "+".join(pieces[:taken]).partition(":")
         found.append((name, root))

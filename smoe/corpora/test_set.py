@@ -23,7 +23,7 @@ CONDITIONS = {"noise": NOISE, "reverb": REVERB, "both": BOTH, "clean": CLEAN}
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test mixtures with their names.
+    """Test mixtures, with their names and what they were made of.
 
     Attributes:
         mixture: All of them as one batch. Shorter ones are repeated up to the longest, so that
@@ -31,6 +31,10 @@ class TestSet:
         utterance: Unique names such as "noise/snr-05/003", "reverb/017" or "noise/p232_001".
         condition: "noise", "reverb", "both" or "clean".
         samples: Own length of each, which alone is scored.
+        speaker: Who speaks.
+        noise: Name of the noise recording; None without noise, or where the corpus does not say.
+        noise_type: Its type; None likewise.
+        room: The room; None without reverberation.
     """
 
     __test__ = False  # not a test case of pytest's
@@ -39,13 +43,17 @@ class TestSet:
     utterance: list[str]
     condition: list[str]
     samples: list[int]
+    speaker: list[str]
+    noise: list[str | None]
+    noise_type: list[str | None]
+    room: list[str | None]
 
 
 def test_set(corpus: Corpus, config: TestSetConfig) -> TestSet:
     """Mix the test set from the test split.
 
-    Within each condition SNRs take turns, and speakers, types of noise and rooms come up equally
-    often, each in a new order every round; so does any beginning of a condition.
+    Within each condition, and as far as its size allows at each SNR, speakers, types of noise and
+    rooms come up equally often, each in a new order every round.
 
     Args:
         corpus: Prepared corpus.
@@ -57,21 +65,30 @@ def test_set(corpus: Corpus, config: TestSetConfig) -> TestSet:
     source = MixtureSource(corpus, "test", MixConfig(crop_s=config.crop_s))
     published = (PAIRED, "test") in corpus.pools
     slots = [slot for slot in _slots(config) if not (published and slot[1] == "noise")]
+    names, conditions = [name for name, _, _ in slots], [condition for _, condition, _ in slots]
     rng = np.random.default_rng(config.seed)
-    speaker = _balanced(np.arange(len(source.speech.starts)), len(slots), rng)
-    position = rng.random((len(slots), CANDIDATES))
+    speaker = _dealt(source.speech.groups, conditions, rng)
+    noise = _dealt(source.noise.groups, conditions, rng)
+    rir = _dealt(source.rooms.groups, conditions, rng)
     recipe = Recipe(
-        speech_start=source.pick_speech(speaker, position),
-        noise_start=source.pick_noise(
-            _members(source.noise.groups, len(slots), rng), rng.random((len(slots), CANDIDATES))
-        ),
-        rir=_members(source.rooms.groups, len(slots), rng),
-        label=np.array([CONDITIONS[condition] for _, condition, _ in slots]),
+        speech_start=source.pick_speech(speaker, rng.random((len(slots), CANDIDATES))),
+        noise_start=source.pick_noise(noise, rng.random((len(slots), CANDIDATES))),
+        rir=rir,
+        label=np.array([CONDITIONS[condition] for condition in conditions]),
         snr_db=np.array([snr for _, _, snr in slots]),
         level_dbfs=np.full(len(slots), LEVEL_DBFS),
     )
-    names, conditions = [name for name, _, _ in slots], [condition for _, condition, _ in slots]
-    mixed = TestSet(_mixed(source, recipe), names, conditions, [source.crop] * len(names))
+    noisy, reverberant = _having(conditions, NOISE), _having(conditions, REVERB)
+    mixed = TestSet(
+        mixture=_mixed(source, recipe),
+        utterance=names,
+        condition=conditions,
+        samples=[source.crop] * len(names),
+        speaker=[source.speech.groups[i] for i in speaker],
+        noise=_where(noisy, corpus.pools["noise", "test"].names, noise),
+        noise_type=_where(noisy, source.noise.groups, noise),
+        room=_where(reverberant, source.rooms.groups, rir),
+    )
     return _with_published(corpus, mixed) if published else mixed
 
 
@@ -106,8 +123,18 @@ def _with_published(corpus: Corpus, mixed: TestSet) -> TestSet:
         rt60_s=torch.cat([torch.full((len(noisy),), float("nan")), mixed.mixture.rt60_s]),
     )
     names = [f"noise/{PurePosixPath(name).stem}" for name in noisy_pool.names]
-    conditions = ["noise"] * len(names) + mixed.condition
-    return TestSet(mixture, names + mixed.utterance, conditions, samples)
+    speakers = [clean_pool.groups[clean_index[clean_name(n)]] for n in noisy_pool.names]
+    unknown: list[str | None] = [None] * len(names)
+    return TestSet(
+        mixture=mixture,
+        utterance=names + mixed.utterance,
+        condition=["noise"] * len(names) + mixed.condition,
+        samples=samples,
+        speaker=speakers + mixed.speaker,
+        noise=unknown + mixed.noise,
+        noise_type=unknown + mixed.noise_type,
+        room=unknown + mixed.room,
+    )
 
 
 def _repeated(waves: list[torch.Tensor], samples: int) -> torch.Tensor:
@@ -118,22 +145,38 @@ def _repeated(waves: list[torch.Tensor], samples: int) -> torch.Tensor:
 
 
 def _slots(config: TestSetConfig) -> list[tuple[str, str, float]]:
-    """Name, condition and SNR of every test utterance, condition by condition."""
-    noisy = [(i, snr) for i in range(config.per_snr) for snr in config.snrs_db]
+    """Return name, condition and SNR of every test utterance, by condition, then by SNR."""
+    noisy = [(i, snr) for snr in config.snrs_db for i in range(config.per_snr)]
     slots = [(f"noise/snr{snr:+03g}/{i:03d}", "noise", snr) for i, snr in noisy]
     slots += [(f"reverb/{i:03d}", "reverb", 0.0) for i in range(len(noisy))]
     slots += [(f"both/snr{snr:+03g}/{i:03d}", "both", snr) for i, snr in noisy]
     return slots + [(f"clean/{i:03d}", "clean", 0.0) for i in range(config.clean)]
 
 
+def _having(conditions: list[str], kind: int) -> list[bool]:
+    """Return for each condition whether it has a kind of distortion, alone or with the other."""
+    return [CONDITIONS[condition] in (kind, BOTH) for condition in conditions]
+
+
+def _where(present: list[bool], names: list[str], index: np.ndarray) -> list[str | None]:
+    """Return the names of those that are present, else None."""
+    return [names[i] if there else None for there, i in zip(present, index, strict=True)]
+
+
+def _dealt(groups: list[str], conditions: list[str], rng: np.random.Generator) -> np.ndarray:
+    """Return an item for each slot: within a condition groups, and their items, equally often."""
+    sizes = [conditions.count(condition) for condition in CONDITIONS]
+    return np.concatenate([_members(groups, size, rng) for size in sizes if size])
+
+
 def _balanced(choices: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Every choice once, in random order, again and again, [count]."""
+    """Return every choice once, in random order, again and again, [count]."""
     rounds = -(-count // len(choices))
     return np.concatenate([rng.permutation(choices) for _ in range(rounds)])[:count]
 
 
 def _members(groups: list[str], count: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of items such that groups come up equally often, and items within each group."""
+    """Return items [count] such that groups come up equally often, and so do items within one."""
     turns: dict[str, Iterator[int]] = {}
     names = np.array(groups)
     for group in dict.fromkeys(groups):

@@ -5,13 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smoe.config import TestSetConfig
+from smoe.config import RT60_BANDS_S, TestSetConfig
 from smoe.corpora.pool import Corpus
 from smoe.corpora.test_set import CONDITIONS, test_set
 from smoe.evaluate import evaluate_unprocessed
 from smoe.metrics import METRICS
-
-RT60_BANDS_S = ((0.0, 0.4), (0.4, 0.8), (0.8, float("inf")))
 
 
 @dataclass(frozen=True)

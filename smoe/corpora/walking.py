@@ -10,7 +10,7 @@ from smoe.errors import UserError
 
 SUFFIXES = {
     ".wav", ".flac", ".ogg", ".oga", ".mp3", ".opus", ".aif", ".aiff", ".aifc", ".au", ".snd",
-    ".w64", ".rf64", ".caf", ".sph", ".nist",
+    ".w64", ".rf64", ".caf", ".sph", ".nist", ".sofa",
 }  # fmt: skip
 # What stands beside recordings and is not to be tried: whoever calls a recording so hides it.
 NO_AUDIO = {

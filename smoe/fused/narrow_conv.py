@@ -196,6 +196,20 @@ def _same(kernel: Tensor) -> tuple[int, int]:
     return kernel.shape[2] // 2, kernel.shape[3] // 2
 
 
+def by_library(x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the convolution as the GPU's library computes it, [B, Cout, F, T]."""
+    return conv2d(x, kernel, padding=_same(kernel))
+
+
+def map_gradient_by_library(grad: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
+    """Return the gradient of the map `x`, [B, Cin, F, T], as the GPU's library computes it."""
+    found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(
+        grad, x, kernel, None, (1, 1), _same(kernel), (1, 1), False, (0, 0), 1,
+        (True, False, False),
+    )  # fmt: skip
+    return found[0]
+
+
 class _NarrowConv2d(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -204,7 +218,7 @@ class _NarrowConv2d(torch.autograd.Function):
         if _is_ours(kernel, gate):
             y = convolve(x, kernel, bias, gate, crelu=crelu)
         else:
-            y = conv2d(x, kernel, padding=_same(kernel))
+            y = by_library(x, kernel)
             y = y if bias is None else biased(y, bias, crelu=crelu)
         ctx.crelu, ctx.biased = crelu, bias is not None
         ctx.save_for_backward(x, kernel, gate, y if crelu else None)
@@ -220,10 +234,7 @@ class _NarrowConv2d(torch.autograd.Function):
         if ctx.needs_input_grad[0] and _is_ours(kernel, gate):
             dx = convolve(grad, kernel, gate=gate, transposed=True)
         elif ctx.needs_input_grad[0]:
-            dx = torch.ops.aten.convolution_backward(
-                grad, x, kernel, None, (1, 1), _same(kernel), (1, 1), False, (0, 0), 1,
-                (True, False, False),
-            )[0]  # fmt: skip
+            dx = map_gradient_by_library(grad, x, kernel)
         if ctx.needs_input_grad[1]:
             dkernel = kernel_gradient(x, grad, (kernel.shape[2], kernel.shape[3]), gate)
         return dx, dkernel, dbias, None, None

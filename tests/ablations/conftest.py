@@ -1,5 +1,6 @@
 """One smoke study, run for real through the command line, shared by all tests of its results."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,10 +18,12 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, str(ROOT / "run_all.py"), *map(str, arguments)]
 
 
-def run_all(*arguments: str | Path, **options) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100"}
+def run_all(
+    *arguments: str | Path, environment: dict[str, str] | None = None, **options
+) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "COLUMNS": "100", **(environment or {})}
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, env=environment, check=False, **options
+        command(*arguments), capture_output=True, text=True, env=env, check=False, **options
     )
 
 
@@ -36,6 +39,12 @@ def assert_same_bundle(results: Path, smoke: Path) -> None:
     undisturbed = bundle(smoke)
     for name, table in bundle(results).items():
         pd.testing.assert_frame_equal(table, undisturbed[name], check_exact=True)
+
+
+def forget_digests(folder: Path) -> None:
+    """Make a bundle an old one, without digests, so that a test may change its tables."""
+    path = folder / "study.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "sha256": None}))
 
 
 @pytest.fixture(scope="session")

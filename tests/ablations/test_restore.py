@@ -8,7 +8,7 @@ import pandas as pd
 from ablations.plan import plan
 from ablations.restore import restore
 from ablations.study import load_study
-from tests.ablations.conftest import assert_same_bundle, bundle, run_all
+from tests.ablations.conftest import assert_same_bundle, bundle, forget_digests, run_all
 
 
 def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
@@ -28,6 +28,11 @@ def test_what_a_bundle_lacks_or_has_of_other_settings_is_not_taken(smoke: Path, 
     table = pd.read_parquet(path)
     table.loc[0, "config_hash"] = "0" * 64
     table.drop(index=1).to_parquet(path)
+    for name in ("utterances", "routing", "history"):
+        file = path.with_name(f"{name}.parquet")
+        rows = pd.read_parquet(file)
+        rows[rows["run_id"] != table.loc[1, "run_id"]].to_parquet(file, index=False)
+    forget_digests(tmp_path / "smoke")
     study = load_study("smoke")
     runs = plan(study, tmp_path, table["data_hash"].iloc[0])
     assert restore(runs, tmp_path / "smoke") == len(runs) - 2

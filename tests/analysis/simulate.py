@@ -22,9 +22,9 @@ EVERY = [
     *[words.cell_code(p, axes) for p in words.placements()[1:] for axes in ALL_AXES],
 ]
 _BASE = {  # value of the unprocessed input and typical gain of a dense network, per condition
-    "pesq_wb": {"noise": 1.30, "reverb": 1.55, "both": 1.15, "clean": 4.64},
-    "stoi": {"noise": 0.78, "reverb": 0.75, "both": 0.62, "clean": 1.00},
-    "estoi": {"noise": 0.60, "reverb": 0.55, "both": 0.40, "clean": 1.00},
+    "pesq_wb": {"noise": 2.05, "reverb": 2.30, "both": 1.90, "clean": 4.50},
+    "stoi": {"noise": 0.70, "reverb": 0.68, "both": 0.58, "clean": 0.90},
+    "estoi": {"noise": 0.60, "reverb": 0.55, "both": 0.40, "clean": 0.90},
     "si_sdr_db": {"noise": 5.0, "reverb": -3.0, "both": -6.0, "clean": 40.0},
 }
 _GAIN = {"pesq_wb": 0.10, "stoi": 0.04, "estoi": 0.05, "si_sdr_db": 3.0}

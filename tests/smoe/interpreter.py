@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch.nn.functional as F
+from torch import Tensor
 
 
 def mend(patch: pytest.MonkeyPatch) -> None:
@@ -28,3 +30,23 @@ def mend(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("smoe.fused.tilings._SUM_COLUMNS", 256)
     patch.setattr(interpreter, "_patch_lang_tensor", patched)
     patch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
+
+
+def exact_library(patch: pytest.MonkeyPatch) -> None:
+    """Put exact arithmetic in the place of the GPU's library, where our convolution calls it.
+
+    The processor's library is another one, and on many processors it sums bfloat16 in bfloat16,
+    which no GPU does. A GPU's own is tested on a GPU.
+    """
+    patch.setattr("smoe.fused.narrow_conv.by_library", _convolution)
+    patch.setattr("smoe.fused.narrow_conv.map_gradient_by_library", _map_gradient)
+
+
+def _convolution(x: Tensor, kernel: Tensor) -> Tensor:
+    padding = (kernel.shape[2] // 2, kernel.shape[3] // 2)
+    return F.conv2d(x.double(), kernel.double(), padding=padding).to(x.dtype)
+
+
+def _map_gradient(grad: Tensor, x: Tensor, kernel: Tensor) -> Tensor:
+    padding = (kernel.shape[2] // 2, kernel.shape[3] // 2)
+    return F.conv_transpose2d(grad.double(), kernel.double(), padding=padding).to(x.dtype)

@@ -132,7 +132,7 @@ def test_the_test_set_is_fixed_and_complete(tiny_corpus: Corpus) -> None:
     once, again = make_test_set(tiny_corpus, CONFIG), make_test_set(tiny_corpus, CONFIG)
     assert torch.equal(once.mixture.noisy, again.mixture.noisy)
     assert len(set(once.utterance)) == len(once.utterance) == 3 * 12 + 3
-    assert once.utterance[:3] == ["noise/snr-05/000", "noise/snr+00/000", "noise/snr+10/000"]
+    assert once.utterance[3:6] == ["noise/snr-05/003", "noise/snr+00/000", "noise/snr+00/001"]
     assert [once.condition.count(c) for c in ("noise", "reverb", "both", "clean")] == [
         12,
         12,
@@ -153,8 +153,38 @@ def test_the_test_set_is_balanced(tiny_corpus: Corpus) -> None:
     assert torch.equal(
         made.mixture.noisy[condition == "clean"], made.mixture.clean[condition == "clean"]
     )
-    levels = made.mixture.snr_db[torch.from_numpy(condition == "noise")].reshape(4, 3)
-    assert levels.tolist() == [[-5, 0, 10]] * 4
+    snr_db = made.mixture.snr_db.numpy()
+    for level in CONFIG.snrs_db:
+        for name in ("noise", "both"):
+            rows = np.flatnonzero((condition == name) & (snr_db == level))
+            assert len(rows) == CONFIG.per_snr
+            for parts in (made.speaker, made.noise_type, made.room if name == "both" else None):
+                there = (
+                    np.unique([parts[row] for row in rows], return_counts=True)[1] if parts else []
+                )
+                assert not len(there) or there.max() - there.min() <= 1
+
+
+def test_the_test_set_says_what_it_is_made_of(tiny_corpus: Corpus) -> None:
+    """Speaker, noise and room of the test split; none where the condition has none."""
+    made = make_test_set(tiny_corpus, CONFIG)
+    speech, noise, rooms = (tiny_corpus.pools[kind, "test"] for kind in KINDS)
+    types = dict(zip(noise.names, noise.groups, strict=True))
+    rt60s_s = dict(zip(rooms.groups, rooms.rt60_s.tolist(), strict=True))
+    for row, condition in enumerate(made.condition):
+        assert made.speaker[row] in speech.groups
+        if condition in ("noise", "both"):
+            assert types[str(made.noise[row])] == made.noise_type[row]
+        else:
+            assert made.noise[row] is None and made.noise_type[row] is None
+        if condition in ("reverb", "both"):
+            measured = [
+                t for g, t in zip(rooms.groups, rooms.rt60_s, strict=True) if g == made.room[row]
+            ]
+            assert made.room[row] in rt60s_s
+            assert float(made.mixture.rt60_s[row]) in measured
+        else:
+            assert made.room[row] is None
 
 
 def si_sdr_db(estimate: np.ndarray, reference: np.ndarray) -> float:

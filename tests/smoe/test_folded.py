@@ -121,8 +121,13 @@ def test_maps_of_another_size_and_precision() -> None:
             exact = in_double(norm)(in_double(conv)(x.double()))
             with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
                 y = convolve(x, conv, norm)
+                by_modules = norm(conv(x))
+                folded_here = folds(x, training=False)
             assert y.dtype == (torch.bfloat16 if autocast else FLOAT)
-            close(y, exact, 0.02 if autocast else 1e-6)
+            if folded_here:
+                close(y, exact, 0.02 if autocast else 1e-6)
+            else:  # where bfloat16 is emulated; how well is not ours to say
+                assert autocast and torch.equal(y, by_modules)
 
 
 @torch.no_grad()
@@ -225,7 +230,8 @@ def test_kept_kernels_go_with_their_module() -> None:
 def test_whole_network(multi: bool, scope: str) -> None:
     """In float32 and bfloat16 as near to double precision as the modules come, or nearer.
 
-    The bound for bfloat16 is a multiple, since both are rounding errors of the same size.
+    The bound for bfloat16 is a multiple, since both are rounding errors of the same size. Where
+    bfloat16 is emulated, nothing is folded, so that there is nothing to compare.
     """
     network = unet(
         init_channels=4, n_layers=5, enable_multi_expert=multi, router_scope=scope, dtype=FLOAT
@@ -235,6 +241,9 @@ def test_whole_network(multi: bool, scope: str) -> None:
     state = deepcopy(network.state_dict())
     exact = in_double(network)(x.to(torch.complex128), intervention=lambda _: choice.double())
     for autocast, bound in ((False, 1e-5), (True, 0.1)):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            if not folds(torch.zeros(1), training=False):
+                continue
         errors = []
         for fold in (True, False):
             with (

@@ -134,3 +134,8 @@ def test_routing_loss_is_cross_entropy() -> None:
     undecided, right = torch.zeros(2, 3), 50 * torch.eye(3)[labels]
     assert losses.routing_loss([undecided], labels).item() == pytest.approx(np.log(3))
     assert losses.routing_loss([undecided, right], labels).item() == pytest.approx(np.log(3) / 2)
+    with_clean = torch.tensor([0, -1, 2])
+    guess = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    expected = losses.routing_loss([guess[[0, 2]]], labels)
+    torch.testing.assert_close(losses.routing_loss([guess], with_clean), expected)
+    assert losses.routing_loss([guess], torch.tensor([-1, -1, -1])).item() == 0

@@ -8,7 +8,7 @@ import torch
 from smoe.complex_nn import stack
 from smoe.config import ModelConfig
 from smoe.initialise import initialise
-from smoe.router import GlobalDistortionRouter, class_members
+from smoe.router import GlobalDistortionRouter, class_of, class_shares, class_weights
 from tests.smoe.networks import spectrogram
 
 
@@ -22,9 +22,9 @@ def router(training: bool = False, **fields: object) -> GlobalDistortionRouter:
 
 def test_classes_are_the_non_empty_subsets() -> None:
     """Class + 1 is the bit mask of the kinds; for two: noise, reverb, both."""
-    assert class_members(2).tolist() == [[1, 0], [0, 1], [1, 1]]
+    assert class_weights(ModelConfig()).tolist() == [[1, 0], [0, 1], [1, 1]]
     for n in (1, 3, 4):
-        rows = {tuple(row) for row in class_members(n).tolist()}
+        rows = {tuple(row) for row in class_weights(ModelConfig(n_experts=n)).tolist()}
         assert rows == set(itertools.product((0.0, 1.0), repeat=n)) - {(0.0,) * n}
 
 
@@ -77,3 +77,26 @@ def test_decision_is_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         decision = module(stack(spectrogram(2, dtype=torch.float32)))
     assert {value.dtype for value in decision.values()} == {torch.float32}  # type: ignore[attr-defined]
+
+
+def test_the_empty_class_comes_last() -> None:
+    """Clean speech is a class of its own, in which no expert works; else it has no class."""
+    empty = ModelConfig(empty_class=True)
+    assert class_shares(empty).tolist() == [[1, 0], [0, 1], [0.5, 0.5], [0, 0]]
+    labels = torch.tensor([0, -1, 2])
+    assert class_of(labels, empty).tolist() == [0, 3, 2]
+    assert class_of(labels, ModelConfig()).tolist() == [0, -1, 2]
+    decision = router(training=True, empty_class=True)(stack(spectrogram(3)), labels)
+    assert decision["expert_weights"].tolist() == [[1, 0], [0, 0], [0.5, 0.5]]
+    assert decision["logits"].shape == (3, 4)
+
+
+def test_a_sample_without_a_class_is_routed_by_the_router() -> None:
+    """As at test time, and without a gradient: it teaches the router nothing."""
+    module, x = router(training=True), stack(spectrogram(3))
+    decision = module(x, torch.tensor([0, -1, 2]))
+    untaught = module(x)
+    assert decision["expert_weights"][[0, 2]].tolist() == [[1, 0], [0.5, 0.5]]
+    assert torch.equal(decision["expert_weights"][1], untaught["expert_weights"][1])
+    assert torch.equal(decision["confidence"][1], untaught["confidence"][1])
+    assert not decision["expert_weights"].requires_grad

@@ -1,0 +1,156 @@
+"""A stored bundle is never replaced by a smaller one, nor by that of another study of its name."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import run_all
+from tests.ablations.conftest import assert_same_bundle, forget_digests
+
+STUDY = Path(run_all.__file__).parent / "ablations" / "studies" / "smoke.toml"
+
+
+def outcome(arguments: list, monkeypatch, capsys) -> tuple[int, str, str]:
+    monkeypatch.setattr(sys, "argv", ["run_all.py", *map(str, arguments)])
+    try:
+        run_all.entry()
+        status = 0
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def content(results: Path) -> dict[str, str]:
+    """Digest of every file of the study's folder."""
+    return {
+        str(path.relative_to(results)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((results / "smoke").rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture
+def clone(smoke: Path, tmp_path: Path) -> Path:
+    """The smoke study's bundle with tables and figures, as in a clone: no run is at hand."""
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
+    return tmp_path
+
+
+@pytest.mark.parametrize("part", [["--limit", "1"], ["--only", "dense"]])
+def test_a_part_of_a_stored_study_is_refused_before_anything_is_trained(
+    part: list[str], clone: Path, monkeypatch, capsys
+):
+    before = content(clone)
+    status, _, errors = outcome(
+        ["run", "--study", "smoke", "--results", clone, *part], monkeypatch, capsys
+    )
+    assert status == 2
+    assert "finished runs that are not at hand" in errors and "--from-bundle" in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert content(clone) == before
+    assert not list(clone.glob(".runs/*/*/done"))
+
+
+def test_from_bundle_goes_on_and_loses_nothing(smoke: Path, clone: Path, monkeypatch, capsys):
+    arguments = ["run", "--study", "smoke", "--results", clone, "--limit", "1", "--from-bundle"]
+    assert outcome(arguments, monkeypatch, capsys)[0] == 0
+    assert_same_bundle(clone, smoke)
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        (lambda text: text.replace("steps = 20", "steps = 3"), "train.steps is 20, not 3"),
+        (lambda text: text.replace('"dense",', ""), "runs that this study has not"),
+    ],
+)
+def test_another_study_of_the_same_name_is_refused(
+    change, difference: str, clone: Path, tmp_path: Path, monkeypatch, capsys
+):
+    own = tmp_path / "own" / "smoke.toml"
+    own.parent.mkdir()
+    text = change(STUDY.read_text(encoding="utf-8"))
+    assert text != STUDY.read_text(encoding="utf-8")
+    own.write_text(text, encoding="utf-8")
+    before = content(clone)
+    status, _, errors = outcome(["run", "--study", own, "--results", clone], monkeypatch, capsys)
+    assert status == 2
+    assert difference in errors and "another name" in errors
+    assert content(clone) == before
+
+
+def test_a_bundle_of_other_identities_is_kept_aside_when_all_is_trained_anew(
+    clone: Path, smoke: Path, monkeypatch, capsys
+):
+    shutil.copytree(smoke / ".runs", clone / ".runs")
+    path = clone / "smoke" / "runs.parquet"
+    for table in ("runs", "utterances", "routing", "history"):
+        file = clone / "smoke" / f"{table}.parquet"
+        frame = pd.read_parquet(file)
+        frame.assign(run_id="f" + frame["run_id"].str[1:]).to_parquet(file, index=False)
+    forget_digests(clone / "smoke")
+    earlier = pd.read_parquet(path)["run_id"].tolist()
+    (clone / ".runs" / ".unclosed-smoke").touch()
+    status, screen, errors = outcome(
+        ["run", "--study", "smoke", "--results", clone], monkeypatch, capsys
+    )
+    assert status == 0, errors
+    aside = list((clone / ".replaced").iterdir())
+    assert len(aside) == 1
+    assert str(aside[0]) in screen.replace("\n", "")
+    assert pd.read_parquet(aside[0] / "runs.parquet")["run_id"].tolist() == earlier
+    assert_same_bundle(clone, smoke)
+
+
+def test_a_bundle_stays_when_a_run_fails_that_it_holds(clone: Path, smoke: Path):
+    from rich.console import Console
+
+    from ablations.plan import plan
+    from ablations.storing import store_bundle
+    from ablations.study import load_study
+
+    shutil.copytree(smoke / ".runs", clone / ".runs")
+    study = load_study("smoke")
+    runs = plan(study, clone, pd.read_parquet(clone / "smoke" / "runs.parquet")["data_hash"][0])
+    runs[1].folder.file("done").unlink()
+    before = content(clone)
+    console = Console(record=True, width=400)
+    bundle, claim = clone / "smoke", clone / ".runs" / ".bundle-smoke"
+    assert not store_bundle(study, runs, bundle, claim, console)
+    assert "stays as it is" in console.export_text()
+    assert content(clone) == before
+
+
+def test_a_damaged_bundle_is_made_again_from_the_runs_at_hand(
+    clone: Path, smoke: Path, monkeypatch, capsys
+):
+    shutil.copytree(smoke / ".runs", clone / ".runs")
+    damaged = clone / "smoke" / "utterances.parquet"
+    damaged.write_bytes(damaged.read_bytes()[:-40])
+    status, _, errors = outcome(
+        ["run", "--study", "smoke", "--results", clone], monkeypatch, capsys
+    )
+    assert status == 0, errors
+    assert_same_bundle(clone, smoke)
+
+
+def test_a_study_that_grows_keeps_its_name(clone: Path, tmp_path: Path):
+    from ablations.keep import look, require_nothing_lost, require_same_study
+    from ablations.plan import plan
+    from ablations.study import load_study
+
+    own = tmp_path / "own" / "smoke.toml"
+    own.parent.mkdir()
+    own.write_text(STUDY.read_text(encoding="utf-8").replace("seeds = [0]", "seeds = [0, 1]"))
+    study, kept = load_study(str(own)), look(clone / "smoke")
+    assert kept.study is not None
+    runs = plan(study, clone, kept.study["data_hash"])
+    require_same_study(kept, study, kept.study["data_hash"])
+    require_nothing_lost(kept, runs, runs, from_bundle=False)
+    assert len(runs) > len(kept.runs)
