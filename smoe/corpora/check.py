@@ -8,6 +8,7 @@ import numpy as np
 from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.pool import KINDS, PAIRED, SPLITS, Corpus, Pool
 
+BLOCK = 1 << 20  # samples
 GROUP_NAMES = {"speech": "speakers", "noisy": "speakers", "noise": "types", "rir": "rooms"}
 
 
@@ -68,9 +69,15 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def levels_dbfs(pool: Pool) -> np.ndarray:
     """RMS level of each recording in dB of full scale, [items]."""
-    items = (pool.item(i) for i in range(len(pool.names)))
-    power = np.array([np.mean(np.square(item, dtype=np.float64)) for item in items])
+    power = np.array([_power(pool.item(i)) for i in range(len(pool.names))])
     return 10 * np.log10(np.maximum(power, 1e-12))
+
+
+def _power(audio: np.ndarray) -> float:
+    """Mean square, summed block by block: a recording may last for hours."""
+    blocks = range(0, len(audio), BLOCK)
+    squares = (np.square(audio[i : i + BLOCK], dtype=np.float64).sum() for i in blocks)
+    return float(sum(squares)) / len(audio)
 
 
 def _responses(corpus: Corpus) -> Iterator[str]:

@@ -48,20 +48,20 @@ def fingerprint(slow: np.ndarray, hop: int) -> Codes:
     windows = np.lib.stride_tricks.sliding_window_view(slow, WINDOW)[::hop]
     taper = np.hanning(WINDOW).astype(np.float32)
     edges = np.round(BANDS_HZ / RATE * WINDOW).astype(int)
-    bands = np.concatenate(
-        [
-            np.add.reduceat(np.abs(np.fft.rfft(part * taper, axis=1)) ** 2, edges, axis=1)[:, :-1]
-            for part in (windows[i : i + AT_ONCE] for i in range(0, len(windows), AT_ONCE))
-        ]
-    )  # [frames, 33]
     back = step // hop
-    slope = np.diff(bands, axis=1)
-    rose = slope[back:] > slope[:-back]  # [frames - back, 32]
-    codes = np.packbits(rose, axis=1).view(">u4")[:, 0].astype(np.uint32)
-    energy = bands.sum(1)
-    loud = (energy[back:] > energy.max() * 10 ** (-GATE_DB / 10)) & (energy[back:] > 0)
+    codes, energy = [], []
+    for i in range(back, len(windows), AT_ONCE):
+        part = windows[i - back : i + AT_ONCE] * taper
+        power = np.abs(np.fft.rfft(part, axis=1)) ** 2
+        bands = np.add.reduceat(power, edges, axis=1)[:, : len(edges) - 1]  # [frames, 33]
+        slope = np.diff(bands, axis=1)
+        rose = slope[back:] > slope[:-back]  # [frames, 32]
+        codes.append(np.packbits(rose, axis=1).view(">u4")[:, 0].astype(np.uint32))
+        energy.append(bands[back:].sum(1))
+    loudness = np.concatenate(energy)
+    loud = (loudness > loudness.max() * 10 ** (-GATE_DB / 10)) & (loudness > 0)
     frames = np.flatnonzero(loud)
-    return Codes(frames * hop, codes[frames])
+    return Codes(frames * hop, np.concatenate(codes)[frames])
 
 
 @dataclass(frozen=True)

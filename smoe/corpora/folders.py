@@ -39,7 +39,6 @@ Progress = Callable[[str, int, int], None]
 DIRECT_PATH = round(acoustics.DIRECT_PATH_S * SAMPLE_RATE)
 UNITS = {"speech": "speakers", "noise": "noise recordings", "rir": "rooms"}
 ELSEWHERE = "stands in no folder named clean, speech, noise or rir"
-AHEAD = 2  # files per thread that are decoded before they are asked for
 
 
 def sources(root: Path) -> list[Source]:
@@ -183,7 +182,7 @@ def _in_order(found: Iterable[Source], jobs: int) -> Iterator[Recording | Refuse
         try:
             for source in found:
                 reading.append(threads.submit(_recording, source))
-                if len(reading) >= AHEAD * jobs:
+                if len(reading) > jobs:
                     yield reading.popleft().result()
             while reading:
                 yield reading.popleft().result()

@@ -103,7 +103,7 @@ def _print(recording: Recording, file: BinaryIO) -> Print:
         kind=recording.kind,
         unit=recording.name if recording.kind == "noise" else recording.group,
         split=recording.split,
-        content=sha256(recording.audio.tobytes()).digest(),
+        content=sha256(np.ascontiguousarray(recording.audio).data).digest(),
         codes=fingerprint(slow[: 0 if is_rir else None], COARSE if _is_first(recording) else FINE),
         samples=len(slow),
         place=place,

@@ -187,7 +187,7 @@ def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dic
             if key not in files:
                 path = folder / f"{each.kind}-{each.split}.f32"
                 files[key] = stack.enter_context(path.open("wb"))
-            content = np.ascontiguousarray(each.audio, dtype="<f4").tobytes()
+            content = memoryview(np.ascontiguousarray(each.audio, dtype="<f4")).cast("B")
             files[key].write(content)
             items.setdefault(key, []).append(_entry(each, content))
             notes.update(f"{each.kind} {note}" for note in each.notes)
@@ -201,7 +201,7 @@ def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dic
     }
 
 
-def _entry(recording: Recording, content: bytes) -> dict:
+def _entry(recording: Recording, content: memoryview) -> dict:
     return {
         "name": recording.name,
         "group": recording.group,
@@ -257,7 +257,7 @@ def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _sha256(content: bytes) -> str:
+def _sha256(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
