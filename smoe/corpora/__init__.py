@@ -59,6 +59,11 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
             cached.parent.mkdir(parents=True, exist_ok=True)
             checked = guarded(prepare(work), cached.parent, remarks)
             save(cached, gated(checked, cores(), progress), remarks)
+        except PermissionError as error:
+            raise UserError(
+                f"The corpus may not be written to {cache_dir} ({error.strerror}); have the "
+                "folder's owner allow it, or choose another folder for results."
+            ) from error
         except OSError as error:
             raise UserError(
                 f"The corpus could not be written to {cache_dir} ({error.strerror}); "

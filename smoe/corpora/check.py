@@ -7,6 +7,7 @@ import numpy as np
 
 from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.pool import KINDS, PAIRED, SPLITS, Corpus, Pool
+from smoe.corpora.spec import printable
 
 BLOCK = 1 << 20  # samples
 GROUP_NAMES = {"speech": "speakers", "noisy": "speakers", "noise": "types", "rir": "rooms"}
@@ -27,11 +28,11 @@ def check(corpus: Corpus, *, metrics_jobs: int = 0) -> str:
     lines += [f"note: {note}" for note in corpus.notes]
     lines.append(f"refused files: {len(corpus.refused) or 'none'}")
     lines += [f"  {each.name} {each.reason}" for each in corpus.refused]
-    lines += [f"note: {line}" for line in corpus.remarks.get("unlisted", "").splitlines()]
+    lines += [f"note: {line}" for line in corpus.remarks.get("unlisted", "").split("\n") if line]
     if metrics_jobs:
         lines += ["", *_unprocessed(corpus, metrics_jobs), ""]
     lines.append(corpus.remarks.get("guard", "leakage: not looked for"))
-    return "\n".join(lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _unprocessed(corpus: Corpus, jobs: int) -> list[str]:

@@ -9,8 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
+
+from smoe.errors import UserError
 
 KINDS = ("speech", "noise", "rir")  # what mixtures are made of
 PAIRED = "noisy"  # published noisy recordings of a test set, partners of clean ones; see voicebank
@@ -149,7 +151,8 @@ def save(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    temporary = folder.parent / f".preparing-{uuid.uuid4().hex[:16]}"
+    temporary.mkdir()  # with the rights that the umask gives: colleagues may share prepared corpora
     try:
         index = _write_pools(temporary, recordings)
         text = json.dumps({**index, "remarks": dict(remarks)}).encode()
@@ -214,7 +217,11 @@ def _entry(recording: Recording, content: memoryview) -> dict:
 
 
 def load(folder: Path, name: str) -> Corpus | None:
-    """Open a cache folder, or return None where there is none or it is damaged."""
+    """Open a cache folder, or return None where there is none or it is damaged.
+
+    Raises:
+        UserError: It is another user's, who does not allow it to be read.
+    """
     try:
         text = (folder / "index.json").read_bytes()
         mark = (folder / "index.sha256").read_text()
@@ -222,6 +229,11 @@ def load(folder: Path, name: str) -> Corpus | None:
             return None
         index = json.loads(text)
         pools = {(p["kind"], p["split"]): _open_pool(folder, p) for p in index["pools"]}
+    except PermissionError as error:
+        raise UserError(
+            f"The prepared corpus in {folder} may not be read ({error.strerror}); have its owner "
+            "allow it (chmod -R a+rX), or choose another folder for results."
+        ) from error
     except (OSError, ValueError):
         return None
     refused = [Refused(**each) for each in index["refused"]]
