@@ -12,8 +12,8 @@ from torch import Tensor
 
 from smoe.checkpoint import load_checkpoint
 from smoe.config import SAMPLE_RATE, ModelConfig
-from smoe.corpora.audio import SILENT_BELOW, Passes, RefusedFileError
 from smoe.corpora.audio import SHORTEST_S as SHORTEST_FILE_S
+from smoe.corpora.audio import SILENT_BELOW, Passes, RefusedFileError
 from smoe.corpora.decoding import open_audio
 from smoe.errors import UserError
 from smoe.memory import keep_freed_memory

@@ -126,7 +126,7 @@ for name in ("HOME", "USER", "LOGNAME", "LNAME", "USERNAME"):
     os.environ.pop(name, None)
 from smoe.corpora import open_corpus
 from smoe.corpora.check import check
-import smoe.enhance, smoe.evaluate, smoe.train
+import encodings.utf_8_sig, smoe.corpora.folders, smoe.corpora.unprocessed
 os.setgroups([]); os.setgid(54321); os.setuid(54321)
 print(check(open_corpus(sys.argv[1], Path(sys.argv[2]))))
 """
