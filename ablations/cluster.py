@@ -7,8 +7,8 @@ the driver's machine, which is then the only writer: progress, checkpoints, resu
 """
 
 import contextlib
-import os
 import importlib
+import os
 import shutil
 import socket
 import tempfile

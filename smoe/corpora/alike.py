@@ -5,8 +5,10 @@ level, rate, coding or cut has the same waveform in window after window; two voi
 not, nor do tones of two frequencies, which agree for a while and drift apart.
 """
 
+from typing import cast
+
 import numpy as np
-from scipy import fft
+from scipy.fft import next_fast_len
 
 from smoe.corpora.fingerprint import RATE
 
@@ -49,20 +51,20 @@ def same_sound(one: np.ndarray, other: np.ndarray, delay: int, start: int) -> bo
 
 
 def _band(audio: np.ndarray) -> np.ndarray:
-    size = fft.next_fast_len(len(audio), real=True)
-    spectrum = fft.rfft(audio.astype(np.float64), size)
-    frequency_hz = fft.rfftfreq(size, 1 / RATE)
+    size = cast(int, next_fast_len(len(audio), real=True))
+    spectrum = np.fft.rfft(audio.astype(np.float64), size)
+    frequency_hz = np.fft.rfftfreq(size, 1 / RATE)
     spectrum[(frequency_hz < LOW_HZ) | (frequency_hz > HIGH_HZ)] = 0
-    return fft.irfft(spectrum, size)[: len(audio)]
+    return np.fft.irfft(spectrum, size)[: len(audio)]
 
 
 def _aligned(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
     """Cut the longer one to where it resembles the shorter most, to a fraction of a sample."""
-    size = fft.next_fast_len(len(mine) + len(theirs), real=True)
-    spectrum = fft.rfft(theirs, size)
-    cross = spectrum * np.conj(fft.rfft(mine, size))
-    whole = int(np.abs(fft.irfft(cross, size)[: 2 * SEARCH + 1]).argmax())
-    frequency = fft.rfftfreq(size)
+    size = cast(int, next_fast_len(len(mine) + len(theirs), real=True))
+    spectrum = np.fft.rfft(theirs, size)
+    cross = spectrum * np.conj(np.fft.rfft(mine, size))
+    whole = int(np.abs(np.fft.irfft(cross, size)[: 2 * SEARCH + 1]).argmax())
+    frequency = np.fft.rfftfreq(size)
     used = (frequency > LOW_HZ / RATE) & (frequency < HIGH_HZ / RATE)
     lags = whole + np.arange(-FINER, FINER + 1) / FINER
     step = np.exp(2j * np.pi * frequency[used] / FINER)
@@ -72,7 +74,7 @@ def _aligned(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
         resemblance[i] = abs(turned.real.sum())
         turned *= step
     lag = lags[int(resemblance.argmax())]
-    shifted = fft.irfft(spectrum * np.exp(2j * np.pi * frequency * lag), size)
+    shifted = np.fft.irfft(spectrum * np.exp(2j * np.pi * frequency * lag), size)
     return shifted[: len(mine)]
 
 
@@ -99,6 +101,6 @@ def _longest_run(alike: np.ndarray) -> int:
 
 def _is_tonal(audio: np.ndarray) -> bool:
     """Whether a sound consists of a few steady tones: two such may agree for a while by chance."""
-    power = np.abs(fft.rfft(audio * np.hanning(len(audio)))) ** 2
+    power = np.abs(np.fft.rfft(audio * np.hanning(len(audio)))) ** 2
     bins = power.sum() ** 2 / max(float((power**2).sum()), 1e-300)  # that share the power
     return bins * RATE / len(audio) < TONAL_HZ

@@ -14,6 +14,7 @@ WINDOW, FINE, COARSE = 1024, 16, 64  # 256 ms every 4 or 16 ms
 BANDS_HZ = np.geomspace(300, 1900, 34)
 GATE_DB = 30.0  # frames this far below the loudest say nothing
 SAME_CODE = 24  # codes that more frames than this share are no evidence
+COMPARED_AT_ONCE = 1 << 19  # codes that are looked up at once, which bounds memory
 AT_ONCE = 4096  # frames that are transformed at once, which bounds memory
 
 
@@ -83,16 +84,37 @@ class Match:
     codes: int
 
 
-def matches(coarse: list[Codes], fine: list[Codes]) -> list[Match]:
-    """Return where recordings agree, those that agree most first; one delay for each pair.
+def matches(coarse: list[Codes], fine: list[Codes], most: int) -> tuple[list[Match], int]:
+    """Return where recordings agree, at one delay for each pair, and how many pairs do.
 
     Args:
         coarse: Recordings with codes every 16 ms.
         fine: Recordings with codes every 4 ms.
+        most: Number of pairs to return, those that agree most.
     """
     if not coarse or not fine:
-        return []
+        return [], 0
     code, start, owner = _sorted(coarse)
+    found: list[Match] = []
+    pairs = first = 0
+    while first < len(fine):
+        last = first + 1
+        frames = len(fine[first].codes)
+        while last < len(fine) and frames + len(fine[last].codes) <= COMPARED_AT_ONCE:
+            frames += len(fine[last].codes)
+            last += 1
+        some = _agreeing((code, start, owner), fine[first:last], first)
+        pairs += len(some)
+        found = sorted(found + some[:most], key=lambda match: -match.codes)[:most]
+        first = last
+    return found, pairs
+
+
+def _agreeing(
+    coarse: tuple[np.ndarray, np.ndarray, np.ndarray], fine: list[Codes], before: int
+) -> list[Match]:
+    """Matches of some recordings, the first of which has the index `before`."""
+    code, start, owner = coarse
     other_code, other_start, other_owner = _sorted(fine)
     first = np.searchsorted(code, other_code, "left")
     count = np.searchsorted(code, other_code, "right") - first
@@ -103,21 +125,15 @@ def matches(coarse: list[Codes], fine: list[Codes]) -> list[Match]:
     delay = start[here] - other_start[there]
     order = np.lexsort((delay, pair))
     pair, delay, begins = pair[order], delay[order], start[here][order]
-    if not len(pair):
-        return []
     # Codes at nearly one delay support each other: the sum over a coarse hop on either side.
     key = pair * (1 << 40) + delay + (1 << 39)
     support = np.searchsorted(key, key + COARSE, "right") - np.searchsorted(key, key - COARSE)
     best = np.lexsort((-support, pair))
     best = best[np.unique(pair[best], return_index=True)[1]]
     best = best[np.argsort(-support[best], kind="stable")]
-    return [
-        Match(
-            int(pair[i] // len(fine)), int(pair[i] % len(fine)), int(delay[i]), int(begins[i]),
-            int(support[i]),
-        )
-        for i in best
-    ]  # fmt: skip
+    ones, others = pair[best] // len(fine), pair[best] % len(fine) + before
+    columns = (ones, others, delay[best], begins[best], support[best])
+    return [Match(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
 
 
 def _sorted(members: list[Codes]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

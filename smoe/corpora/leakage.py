@@ -164,16 +164,18 @@ class Guard:
         for place, split in enumerate(SPLITS):
             here = [p for p in members if p.split == split]
             there = [p for p in members if p.split in SPLITS[place + 1 :]]
-            found = matches([p.codes.every(COARSE) for p in here], [p.codes for p in there])
-            self._alike += len(found)
-            for match in found[: max(0, COMPARED - self._compared)]:
+            coarse, fine = [p.codes.every(COARSE) for p in here], [p.codes for p in there]
+            found, pairs = matches(coarse, fine, max(0, COMPARED - self._compared))
+            self._alike += pairs
+            for match in found:
                 one, other = here[match.one], there[match.other]
                 self._compared += 1
                 sounds = self._slow(one), self._slow(other)
                 if same_sound(*sounds, match.delay, match.start):
                     what = "hold the same sound (another level, rate, coding or cut of it)"
                     if not self._is_declared(one, other):
-                        return _same(*sorted((one, other), key=members.index), what)
+                        first, second = sorted((one, other), key=members.index)
+                        return _same(first, second, what)
         return None
 
     def _slow(self, each: Print) -> np.ndarray:

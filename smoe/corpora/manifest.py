@@ -10,6 +10,7 @@ the same sound and that are not. It is said which of them were.
 """
 
 import csv
+import io
 import os
 import posixpath
 import unicodedata
@@ -132,7 +133,13 @@ def _rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
         raise UserError(f"{path} {reason}; a manifest is a CSV file in UTF-8.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            text = file.read()
+        if "\0" in text:
+            line = text[: text.index("\0")].count("\n") + 1
+            raise UserError(
+                f"{path}, line {line}: holds a NUL byte, which no text has; save it again."
+            )
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 CSV ({error}); save it again.") from error
     for number, row in enumerate(rows, start=2):

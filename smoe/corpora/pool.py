@@ -190,7 +190,7 @@ def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dic
             if key not in files:
                 path = folder / f"{each.kind}-{each.split}.f32"
                 files[key] = stack.enter_context(path.open("wb"))
-            content = memoryview(np.ascontiguousarray(each.audio, dtype="<f4")).cast("B")
+            content = np.ascontiguousarray(each.audio, dtype="<f4").data.cast("B")
             files[key].write(content)
             items.setdefault(key, []).append(_entry(each, content))
             notes.update(f"{each.kind} {note}" for note in each.notes)

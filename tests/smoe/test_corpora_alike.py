@@ -152,3 +152,30 @@ def test_the_same_samples_are_never_overruled(small_tree: Path, tmp_path: Path) 
     (small_tree / "distinct.csv").write_text("\n".join(["path,other", *rows]))
     with pytest.raises(UserError, match="hold the same samples"):
         open_corpus(str(small_tree), tmp_path / "cache")
+
+
+def test_where_too_many_seem_alike_the_rest_is_said_not_to_be_compared(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smoe.corpora.leakage.COMPARED", 2)
+    every = [
+        recording
+        for split in ("train", "valid", "test")
+        for recording in members(tiny_corpus, "speech", split)
+    ]
+    remarks: dict[str, str] = {}
+    list(guarded(every, None, remarks))
+    assert "(2 pairs)" in remarks["guard"]
+    assert "further pairs were not compared" in remarks["guard"]
+
+
+def test_pieces_of_a_large_corpus_are_looked_up_one_after_the_other(
+    tiny_corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("smoe.corpora.fingerprint.COMPARED_AT_ONCE", 300)
+    one, *others = members(tiny_corpus, "speech", "train")
+    strangers = [replace(other, split="test", group="b", name=other.name) for other in others]
+    copy = excerpt(one, 1.5, np.random.default_rng(3))
+    with pytest.raises(UserError, match=f"{one.name}.*copy"):
+        list(guarded([one, *strangers, copy]))
+    assert list(guarded([one, *strangers])) == [one, *strangers]

@@ -23,7 +23,7 @@ may_change_user = pytest.mark.skipif(
 
 
 def as_stranger(work: Callable[[], object]) -> str:
-    """Do something in a process of another user; what it returns or the error it raises, as text."""
+    """Do something as another user; return what it returns, or the error it raises, as text."""
     read_end, write_end = os.pipe()
     child = os.fork()
     if not child:
