@@ -16,6 +16,7 @@ from rich.console import Console
 from ablations import options
 from ablations.examples import examples
 from smoe.errors import UserError
+from smoe.user import have_a_name
 
 console = Console(soft_wrap=True, highlight=False)
 app = typer.Typer(
@@ -37,6 +38,7 @@ def main(
 ) -> None:
     """Without a command: the quick study."""
     console.quiet = quiet
+    have_a_name()
     warnings.simplefilter("default" if verbose else "ignore")
     os.environ.setdefault("PYTHONWARNINGS", "default" if verbose else "ignore")  # of workers
     if verbose:

@@ -8,6 +8,7 @@ the driver's machine, which is then the only writer: progress, checkpoints, resu
 
 import contextlib
 import importlib
+import os
 import shutil
 import socket
 import tempfile
@@ -217,7 +218,8 @@ def _corpus(job: Job, depot: Any) -> Path:
     """The prepared corpus on this node, fetched from the driver the first time."""
     ray = _ray()
 
-    folder = Path(tempfile.gettempdir(), "smoe-corpora", job.corpus_folder.name)
+    mine = f"smoe-corpora-{os.getuid()}"  # by number: a node need not know the user's name
+    folder = Path(tempfile.gettempdir(), mine, job.corpus_folder.name)
     if not folder.exists():
         arriving = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
         _write(arriving, ray.get(depot.corpus.remote(job)))

@@ -1,5 +1,6 @@
 """A study from its corpus to its bundle, and what can be asked of it on the way."""
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -243,5 +244,11 @@ def _known_hashes(results: Path) -> dict[str, str]:
 def _remember_hash(results: Path, data: str, data_hash: str) -> None:
     from smoe.checkpoint import write_atomic
 
+    if _known_hashes(results).get(data) == data_hash:
+        return
     known = {**_known_hashes(results), data: data_hash}
-    write_atomic(backends.cache_folder(results) / CORPUS_NOTE, json.dumps(known, indent=1).encode())
+    # In a folder that may only be read, `plan` has to do without.
+    with contextlib.suppress(OSError):
+        write_atomic(
+            backends.cache_folder(results) / CORPUS_NOTE, json.dumps(known, indent=1).encode()
+        )

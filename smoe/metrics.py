@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from smoe.config import SAMPLE_RATE
 
 Wave = NDArray[np.floating]
+# The reference program of P.862 keeps at most 50 utterances and writes past its tables from the
+# 51st on, which kills the process or changes the score. An utterance takes at least 0.2 s of speech
+# and more than 0.2 s of silence after it, so that up to this length there cannot be 51.
+LONGEST_PESQ_S = 20.0
 
 
 class MetricError(Exception):
@@ -28,9 +32,12 @@ def pesq_wb(*, reference: Wave, estimate: Wave) -> float:
         estimate: Enhanced speech, same length.
 
     Raises:
-        MetricError: no speech found, a signal under 0.25 s, or a silent estimate.
+        MetricError: no speech found, a signal under 0.25 s or over 20 s, or a silent estimate.
     """
     _require_signal(reference, estimate)
+    if len(reference) > LONGEST_PESQ_S * SAMPLE_RATE:
+        seconds = len(reference) / SAMPLE_RATE
+        raise MetricError(f"PESQ: {seconds:.1f} s are too long, it takes {LONGEST_PESQ_S:g} s")
     try:
         return float(pesq_package.pesq(SAMPLE_RATE, reference, estimate, "wb"))
     except (pesq_package.PesqError, ZeroDivisionError, ValueError) as error:

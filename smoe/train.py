@@ -23,6 +23,7 @@ from smoe.memory import is_out_of_memory
 from smoe.mixing import Mixture, MixtureSource
 from smoe.step import StepTerms, training_labels, training_step
 from smoe.unet import SpeechEnhancer
+from smoe.user import have_a_name
 
 LOG_POINTS = 50
 History = list[dict[str, float]]
@@ -252,6 +253,7 @@ def untrained(
     on_gpu = device.startswith("cuda")
     if on_gpu:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else its sums vary
+    have_a_name()  # which PyTorch's compiler, imported by the next line, asks for
     torch.use_deterministic_algorithms(mode=True, warn_only=on_gpu)
     # A debugging aid of that mode writes all new memory once more, 5 % of a step's time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore

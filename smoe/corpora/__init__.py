@@ -19,6 +19,10 @@ NAMED_ROOTS = (
     "rirs-noises", "but-reverbdb", "mit",
 )  # fmt: skip
 SYNTHESIS = ("espeakng-loader", "pyroomacoustics")
+READING = (
+    "folders", "public", "manifest", "source", "spec", "walking", "audio", "containers", "mpeg",
+    "decoding", "sofa", "levels", "resampling", "acoustics", "leakage", "alike", "fingerprint",
+)  # fmt: skip
 DECODING = ("soundfile", "soxr", "numpy", "scipy")
 KNOWN = ("synthetic", "synthetic:tiny", "recordings", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
@@ -38,8 +42,11 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
             room or a recording; says what to do.
     """
     progress = progress or _silent
-    content, prepare = _resolve(spec, progress)
-    cached = folder(str(cache_dir)) / hashlib.sha256(content.encode()).hexdigest()[:24]
+    content, prepare, remarks = _resolve(spec, progress)
+    cached = (
+        folder(str(cache_dir))
+        / hashlib.sha256(content.encode(errors="surrogateescape")).hexdigest()[:24]
+    )
     corpus = load(cached, spec)
     if corpus is None:
         from smoe.corpora.leakage import guarded
@@ -48,7 +55,14 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
         shutil.rmtree(cached, ignore_errors=True)  # there is none, or a damaged one
         work = cached.with_name(f".making-{cached.name}")
         try:
-            save(cached, gated(guarded(prepare(work)), cores(), progress))
+            cached.parent.mkdir(parents=True, exist_ok=True)
+            checked = guarded(prepare(work), cached.parent, remarks)
+            save(cached, gated(checked, cores(), progress), remarks)
+        except PermissionError as error:
+            raise UserError(
+                f"The corpus may not be written to {cache_dir} ({error.strerror}); have the "
+                "folder's owner allow it, or choose another folder for results."
+            ) from error
         except OSError as error:
             raise UserError(
                 f"The corpus could not be written to {cache_dir} ({error.strerror}); "
@@ -63,10 +77,11 @@ def open_corpus(spec: str, cache_dir: Path, progress: Progress | None = None) ->
 
 # Takes a folder in which to keep what an interrupted preparation can go on with.
 Prepare = Callable[[Path], Iterator[Recording | Refused]]
+Resolved = tuple[str, Prepare, dict[str, str]]
 
 
-def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
-    """What identifies a corpus's content, and how to prepare it."""
+def _resolve(spec: str, progress: Progress) -> Resolved:
+    """What identifies a corpus's content, how to prepare it, and what is to be said of it."""
     kind, _, rest = spec.partition(":")
     if kind == "synthetic" and rest in ("", "tiny"):
         return _synthetic(rest, progress)
@@ -81,7 +96,7 @@ def _resolve(spec: str, progress: Progress) -> tuple[str, Prepare]:
     raise UserError(f"There is no corpus and no folder named {spec}; {hint}")
 
 
-def _synthetic(size_name: str, progress: Progress) -> tuple[str, Prepare]:
+def _synthetic(size_name: str, progress: Progress) -> Resolved:
     def prepare(work: Path) -> Iterator[Recording | Refused]:
         from smoe.corpora import synthetic
 
@@ -89,35 +104,21 @@ def _synthetic(size_name: str, progress: Progress) -> tuple[str, Prepare]:
         return synthetic.recordings(size, cores(), progress, work)
 
     sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak", "resampling")
-    return f"synthetic {size_name} {_made_by(sources, SYNTHESIS)}", prepare
+    return f"synthetic {size_name} {_made_by(sources, SYNTHESIS)}", prepare, {}
 
 
-def _folders(spec: str, progress: Progress) -> tuple[str, Prepare]:
+def _folders(spec: str, progress: Progress) -> Resolved:
     from smoe.corpora import folders, public
+    from smoe.corpora.manifest import UNLISTED
 
     (kind, root), *others = parts(spec)
     alone = kind == "folders" and not others
     found = folders.sources(folder(root)) if alone else public.joined(spec)
-    content = folders.content_hash(found) + _made_by(
-        (
-            "folders",
-            "public",
-            "manifest",
-            "source",
-            "spec",
-            "walking",
-            "audio",
-            "containers",
-            "mpeg",
-            "decoding",
-            "sofa",
-            "levels",
-            "resampling",
-            "acoustics",
-        ),  # fmt: skip
-        (),
-    )
-    return content, lambda _work: folders.recordings(found, cores(), progress)
+    unlisted = [f"{source.name} {UNLISTED}" for source in found if source.refused == UNLISTED]
+    found = [source for source in found if source.refused != UNLISTED]
+    content = "".join((folders.content_hash(found), *unlisted, _made_by(READING, ())))
+    remarks = {"unlisted": "\n".join(unlisted)} if unlisted else {}
+    return content, lambda _work: folders.recordings(found, cores(), progress), remarks
 
 
 def _made_by(sources: tuple[str, ...], synthesis: tuple[str, ...]) -> str:

@@ -54,9 +54,9 @@ def read(path: Path, kind: str, item: str = "") -> Decoded:
     """
     with open_response(path, item) if item else open_audio(path) as file:
         passes = Passes(file, kind)
-        audio = np.concatenate([*passes.blocks(), np.zeros(0, np.float32)])
+        audio = _whole(passes.blocks())
         if passes.has_offset():
-            audio = np.concatenate([*passes.blocks(), np.zeros(0, np.float32)])
+            audio = _whole(passes.blocks())
         clipped, notes = passes.clipped, passes.notes()
     if kind == "speech" and clipped > MAX_CLIPPED:
         raise RefusedFileError(f"{clipped:.0%} of its samples are clipped")
@@ -70,6 +70,14 @@ def read(path: Path, kind: str, item: str = "") -> Decoded:
     if max(audio.max(initial=0), -audio.min(initial=0)) < SILENT_BELOW:
         raise RefusedFileError("is silent")
     return Decoded(audio, clipped, tuple(notes))
+
+
+def _whole(blocks: Iterator[np.ndarray]) -> np.ndarray:
+    """All blocks as one array, float32 [samples], without a second copy of them at any time."""
+    content = bytearray()
+    for block in blocks:
+        content += block.data
+    return np.frombuffer(content, np.float32)
 
 
 class Passes:
@@ -90,7 +98,7 @@ class Passes:
         Raises:
             RefusedFileError: Cut short, too long, or samples that are not finite or huge.
         """
-        offset = self._levels.mean() if self.has_offset() else 0.0
+        offset = self._levels.mean() if self._is_off() else 0.0
         levels, resampler = Levels(), Resampler(self._file.sample_rate)
         self._file.notes[:] = self._told
         for block in self._file.blocks():
@@ -104,8 +112,11 @@ class Passes:
 
     def has_offset(self) -> bool:
         """Whether the pass before found a constant offset that it did not take away."""
-        away = abs(self._levels.mean()) <= MAX_DC * self._levels.peak
-        return not (away or self._offset or self._kind == "rir")
+        return self._is_off() and not self._offset
+
+    def _is_off(self) -> bool:
+        is_off = abs(self._levels.mean()) > MAX_DC * self._levels.peak
+        return is_off and self._kind != "rir"
 
     @property
     def clipped(self) -> float:

@@ -7,7 +7,9 @@ import numpy as np
 
 from smoe.config import SAMPLE_RATE, TestSetConfig
 from smoe.corpora.pool import KINDS, PAIRED, SPLITS, Corpus, Pool
+from smoe.corpora.spec import printable
 
+BLOCK = 1 << 20  # samples
 GROUP_NAMES = {"speech": "speakers", "noisy": "speakers", "noise": "types", "rir": "rooms"}
 
 
@@ -26,13 +28,11 @@ def check(corpus: Corpus, *, metrics_jobs: int = 0) -> str:
     lines += [f"note: {note}" for note in corpus.notes]
     lines.append(f"refused files: {len(corpus.refused) or 'none'}")
     lines += [f"  {each.name} {each.reason}" for each in corpus.refused]
+    lines += [f"note: {line}" for line in corpus.remarks.get("unlisted", "").split("\n") if line]
     if metrics_jobs:
         lines += ["", *_unprocessed(corpus, metrics_jobs), ""]
-    lines.append(
-        "leakage: none. No speaker, room or recording stands in two splits, "
-        "by name, by content and by audio fingerprint."
-    )
-    return "\n".join(lines)
+    lines.append(corpus.remarks.get("guard", "leakage: not looked for"))
+    return "\n".join(printable(line) for line in lines)
 
 
 def _unprocessed(corpus: Corpus, jobs: int) -> list[str]:
@@ -70,9 +70,15 @@ def _table(rows: list[tuple[str, ...]]) -> list[str]:
 
 def levels_dbfs(pool: Pool) -> np.ndarray:
     """RMS level of each recording in dB of full scale, [items]."""
-    items = (pool.item(i) for i in range(len(pool.names)))
-    power = np.array([np.mean(np.square(item, dtype=np.float64)) for item in items])
+    power = np.array([_power(pool.item(i)) for i in range(len(pool.names))])
     return 10 * np.log10(np.maximum(power, 1e-12))
+
+
+def _power(audio: np.ndarray) -> float:
+    """Mean square, summed block by block: a recording may last for hours."""
+    blocks = range(0, len(audio), BLOCK)
+    squares = (np.square(audio[i : i + BLOCK], dtype=np.float64).sum() for i in blocks)
+    return float(sum(squares)) / len(audio)
 
 
 def _responses(corpus: Corpus) -> Iterator[str]:

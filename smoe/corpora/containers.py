@@ -120,18 +120,16 @@ def layout(file: BinaryIO) -> Layout:
             raise RefusedFileError(f"is {name}, which cannot be decoded; convert it to FLAC or WAV")
     if (head[:4], head[8:]) in CHUNKED:
         return _chunked(file, start, size, *CHUNKED[head[:4], head[8:]])
-    if head[:4] == b".snd":
-        return _au(file, start, size)
-    if head[:7] == b"NIST_1A":
-        return _sphere(file, start, size)
-    if head[:4] == b"fLaC":
-        return _flac(file, start, size)
-    if head[:4] == b"OggS":
-        return _ogg(file, start, size)
+    kinds = {b".snd": _au, b"NIST": _sphere, b"fLaC": _flac, b"OggS": _ogg}
+    return kinds.get(head[:4], _mpeg)(file, start, size)
+
+
+def _mpeg(file: BinaryIO, start: int, size: int) -> Layout:
+    """An MPEG audio file, or one of a kind that is left to libsndfile."""
     mpeg = mpeg_layout(file, start, size)
-    if mpeg:
-        return Layout([(mpeg.start, size)], mpeg.prefix, notes=mpeg.notes)
-    return Layout([(0, size)])
+    if mpeg is None:
+        return Layout([(0, size)])
+    return Layout([(mpeg.start, size)], mpeg.prefix, notes=mpeg.notes)
 
 
 def _bytes(file: BinaryIO, at: int, count: int) -> bytes:
@@ -198,7 +196,7 @@ def _to_the_end(start: int, size: int, patches: dict[int, bytes], *, known: bool
 def _au(file: BinaryIO, start: int, size: int) -> Layout:
     first, length = (int.from_bytes(_bytes(file, start + at, 4), "big") for at in (4, 8))
     there = size - start - first
-    if length == LARGEST or length == there or not 24 <= first < size:
+    if length in (LARGEST, there) or not 24 <= first < size:
         return Layout([(start, size)])
     if there < length < STREAMING:
         raise _cut(there, length)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import soundfile
@@ -16,6 +16,10 @@ from smoe.corpora.containers import Layout, RefusedFileError, Shown, layout
 BLOCK = 1 << 17  # samples of all channels that are decoded at once
 MAX_BYTES = 1 << 35  # 32 GiB: 12 h of 16 channels, or what never ends
 MAX_HOURS = 12
+SPECIAL = {
+    stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
+}  # fmt: skip
 MAX_CHANNELS = 1024
 # libsndfile's log, where it has found less than the header of one of the rarer formats says.
 CUT = ("(should be", "truncated file", "not equal to frame count", "does not match value from")
@@ -32,6 +36,9 @@ WITH_LIMIT = ("PCM_", "ULAW", "ALAW", "ALAC_", "DPCM_", "DWVW_")
 
 class _ToTheEnd(soundfile.SoundFile):
     """A file that is read like a stream: no further than it goes, and never sought in."""
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__(cast(Any, shown))  # any file-like object will do, whatever its type says
 
     def seekable(self) -> bool:
         return False
@@ -146,19 +153,12 @@ def unreadable(path: Path) -> str | None:
         return "does not exist" + (" (a broken link)" if path.is_symlink() else "")
     except (OSError, ValueError) as error:
         return f"cannot be opened ({getattr(error, 'strerror', None) or error})"
-    kinds = {
-        stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a FIFO", stat.S_ISSOCK: "a socket",
-        stat.S_ISCHR: "a device", stat.S_ISBLK: "a device",
-    }  # fmt: skip
-    for is_kind, name in kinds.items():
-        if is_kind(status.st_mode):
-            return f"is not a file but {name}"
-    if not stat.S_ISREG(status.st_mode):
-        return "is not a file"
-    if status.st_size == 0:
-        return "is empty (zero bytes)"
-    if status.st_size > MAX_BYTES:
-        return f"is larger than {MAX_BYTES >> 30} GiB; split it"
+    kind = next((name for is_kind, name in SPECIAL.items() if is_kind(status.st_mode)), None)
+    if kind:
+        return f"is not a file but {kind}"
+    if not 0 < status.st_size <= MAX_BYTES:
+        large = f"is larger than {MAX_BYTES >> 30} GiB; split it"
+        return large if status.st_size else "is empty (zero bytes)"
     return None if os.access(path, os.R_OK) else "cannot be opened (Permission denied)"
 
 

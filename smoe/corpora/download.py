@@ -32,7 +32,7 @@ def _silent(_what: str, _done: int, _total: int) -> None:
 
 def is_fetched_unasked(spec: str) -> bool:
     """Return whether preparing a corpus fetches what it lacks: `recordings`, which is small."""
-    return any(part.partition(":")[0] == recordings.NAME for part in spec.split("+"))
+    return any(name == recordings.NAME for name, _ in parts(spec))
 
 
 def download(spec: str, progress: Progress = _silent) -> list[str]:

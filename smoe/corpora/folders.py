@@ -14,6 +14,7 @@ names: 70 % train, 10 % valid, 20 % test, at least one each.
 """
 
 import hashlib
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +27,7 @@ from smoe.config import SAMPLE_RATE
 from smoe.corpora import acoustics
 from smoe.corpora.audio import RefusedFileError, read
 from smoe.corpora.decoding import unreadable
-from smoe.corpora.manifest import MANIFEST, RESPONSES, from_manifest
+from smoe.corpora.manifest import MANIFEST, OWN, declared_distinct, from_manifest
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
 from smoe.corpora.sofa import responses
 from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
@@ -37,7 +38,7 @@ from smoe.errors import UserError
 Progress = Callable[[str, int, int], None]
 DIRECT_PATH = round(acoustics.DIRECT_PATH_S * SAMPLE_RATE)
 UNITS = {"speech": "speakers", "noise": "noise recordings", "rir": "rooms"}
-AHEAD = 2  # files per thread that are decoded before they are asked for
+ELSEWHERE = "stands in no folder named clean, speech, noise or rir"
 
 
 def sources(root: Path) -> list[Source]:
@@ -58,7 +59,8 @@ def tree(root: Path) -> list[Source]:
     """
     if not is_folder(str(root)):
         raise UserError(f"There is no folder {root}; give one with clean/, noise/ and rir/ in it.")
-    return from_manifest(root) if (root / MANIFEST).exists() else _from_tree(root)
+    found = from_manifest(root) if os.path.lexists(root / MANIFEST) else _from_tree(root)
+    return declared_distinct(root, found)
 
 
 def complete(found: list[Source], where: str, remedy: str) -> list[Source]:
@@ -88,9 +90,8 @@ def _from_tree(root: Path) -> list[Source]:
         if name in found:  # another spelling of the same accents
             name = "/".join(parts)
         if reason or place is None:
-            if name not in (MANIFEST, RESPONSES):
-                reason = reason or "stands in no folder named clean, speech, noise or rir"
-                left_out.append((name, reason))
+            if name not in OWN:
+                left_out.append((name, reason or ELSEWHERE))
         else:
             held = responses(Source(path, name, *place))
             found |= {each.name: each for each in held}
@@ -181,7 +182,7 @@ def _in_order(found: Iterable[Source], jobs: int) -> Iterator[Recording | Refuse
         try:
             for source in found:
                 reading.append(threads.submit(_recording, source))
-                if len(reading) >= AHEAD * jobs:
+                if len(reading) > jobs:
                     yield reading.popleft().result()
             while reading:
                 yield reading.popleft().result()
@@ -210,6 +211,7 @@ def _recording(source: Source) -> Recording | Refused:
         drr_db=drr_db,
         clipped=decoded.clipped,
         notes=decoded.notes,
+        distinct_from=source.distinct_from,
     )
 
 
@@ -230,7 +232,8 @@ def content_hash(found: list[Source]) -> str:
     digest = hashlib.sha256()
     for source in found:
         known = (source.name, source.kind, source.group, source.split, source.onset, source.rt60_s)
-        digest.update(repr((*known, source.refused)).encode(errors="surrogateescape"))
+        told = (*known, source.refused, sorted(source.distinct_from))
+        digest.update(repr(told).encode(errors="surrogateescape"))
         if source.refused:
             continue
         try:

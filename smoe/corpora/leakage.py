@@ -1,36 +1,37 @@
 """The wall between the splits: no speaker, room or recording may stand on both sides of it.
 
-A copy is found by its content hash, or, where it has another level, rate, coding or cut, by an
-audio fingerprint after Haitsma and Kalker (ISMIR 2002): 32 bit per frame that say whether the
-difference between neighbouring bands grew or fell since the frame before. Impulse responses, too
-short for that, are compared by the correlation of what follows the direct path.
+A copy is found by its content hash, or, where it has another level, rate, coding or cut, by its
+sound: fingerprints (see `fingerprint`) say where two recordings may be the same, their waveforms
+whether they are (see `alike`). Impulse responses, too short for that, are compared by the
+correlation of what follows the direct path. What was compared is what is said in the end.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from scipy import signal
 
 from smoe.config import SAMPLE_RATE
 from smoe.corpora.acoustics import DIRECT_PATH_S
+from smoe.corpora.alike import same_sound
+from smoe.corpora.fingerprint import COARSE, FINE, RATE, Codes, fingerprint, matches
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
 from smoe.errors import UserError
 
-DECIMATE = 4
+DECIMATE = SAMPLE_RATE // RATE
 DIRECT_PATH = round(DIRECT_PATH_S * SAMPLE_RATE)
-WINDOW, HOP = 1024, 64  # at 4 kHz: 256 ms every 16 ms, so that half a hop of delay changes few bits
-BANDS_HZ = np.geomspace(300, 1900, 34)
-GATE_DB = 30.0  # frames this far below the loudest say nothing
-SAME_CODE = 24  # codes that more frames than this have in common are no evidence
-# Evidence is counted in windows, as one click alone makes all frames that see it alike. Unrelated
-# recordings share up to 3 codes in 1 window; isolated clicks or cut-off tones up to 4 windows.
-SHARED_WINDOWS, SHARED_PART = 6, 0.2
+TAIL = 1024  # samples at 4 kHz of an impulse response that are compared
 SAME_TAIL = 0.7  # correlation; measured: 0.86 for a copy one sample late, 0.3 for other rooms
+SHORTEST_S = 0.5  # excerpts as short as this are found; shorter ones less and less
+COMPARED = 20_000  # pairs whose waveforms are compared at most, those most alike first
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Print:
     """What the guard keeps of a recording.
 
@@ -40,10 +41,12 @@ class Print:
         unit: Speaker, room, or for noise the recording itself.
         split: Its split.
         content: Digest of the samples.
-        frames: Indices of the frames with a code, int64 [frames].
-        codes: uint32 [frames].
+        codes: Fingerprint; every 4 ms in the later splits, every 16 ms in training.
+        samples: Length at 4 kHz.
+        place: Where its samples at 4 kHz stand in the scratch file.
         tail: Of an impulse response what follows the direct path, of unit energy, float32 [1024];
             zeros otherwise.
+        distinct_from: Names of recordings that the corpus's owner declares to be others.
     """
 
     name: str
@@ -51,56 +54,150 @@ class Print:
     unit: str
     split: str
     content: bytes
-    frames: np.ndarray
-    codes: np.ndarray
+    codes: Codes
+    samples: int
+    place: int
     tail: np.ndarray
+    distinct_from: frozenset[str]
 
 
-def guarded(recordings: Iterable[Recording | Refused]) -> Iterator[Recording | Refused]:
+def guarded(
+    recordings: Iterable[Recording | Refused],
+    scratch: Path | None = None,
+    remarks: dict[str, str] | None = None,
+) -> Iterator[Recording | Refused]:
     """Pass recordings through and stop at the end if two splits share something.
+
+    Args:
+        recordings: Of a whole corpus.
+        scratch: Folder for a temporary file, a sixteenth of the corpus's size; None for the
+            system's.
+        remarks: Where what was compared is put under "guard" in the end.
 
     Raises:
         UserError: Names both files.
     """
-    prints = []
-    for each in recordings:
-        if isinstance(each, Recording) and each.kind in KINDS:
-            prints.append(_print(each))
-        yield each
-    leak = find_leak(prints)
-    if leak:
-        raise UserError(leak)
+    with tempfile.TemporaryFile(dir=scratch) as file:
+        prints = []
+        for each in recordings:
+            if isinstance(each, Recording) and each.kind in KINDS:
+                prints.append(_print(each, file))
+            yield each
+        guard = Guard(prints, file)
+        leak = guard.find_leak()
+        if leak:
+            raise UserError(leak)
+    if remarks is not None:
+        remarks["guard"] = guard.verdict()
 
 
-def _print(recording: Recording) -> Print:
-    frames, codes = fingerprint(recording.audio)
+def _print(recording: Recording, file: BinaryIO) -> Print:
+    slow = signal.resample_poly(recording.audio, 1, DECIMATE).astype(np.float32)
+    is_rir = recording.kind == "rir"
+    place = file.tell()
+    if not is_rir:
+        peak = max(float(np.abs(slow).max(initial=0)), 1e-30)
+        file.write((slow / peak).astype(np.float16).tobytes())
     return Print(
         name=recording.name,
         kind=recording.kind,
         unit=recording.name if recording.kind == "noise" else recording.group,
         split=recording.split,
-        content=sha256(recording.audio.tobytes()).digest(),
-        frames=frames,
-        codes=codes,
-        tail=_tail(recording.audio) if recording.kind == "rir" else np.zeros(WINDOW, np.float32),
+        content=sha256(np.ascontiguousarray(recording.audio).data).digest(),
+        codes=fingerprint(slow[: 0 if is_rir else None], COARSE if _is_first(recording) else FINE),
+        samples=len(slow),
+        place=place,
+        tail=_tail(recording.audio) if is_rir else np.zeros(TAIL, np.float32),
+        distinct_from=recording.distinct_from,
     )
 
 
+def _is_first(recording: Recording) -> bool:
+    return recording.split == SPLITS[0]
+
+
 def _tail(rir: np.ndarray) -> np.ndarray:
-    slow = signal.resample_poly(rir[DIRECT_PATH:], 1, DECIMATE)[:WINDOW]
-    tail = np.pad(slow, (0, WINDOW - len(slow))).astype(np.float32)
+    slow = signal.resample_poly(rir[DIRECT_PATH:], 1, DECIMATE)[:TAIL]
+    tail = np.pad(slow, (0, TAIL - len(slow))).astype(np.float32)
     return tail / max(float(np.linalg.norm(tail)), 1e-9)
 
 
-def find_leak(prints: list[Print]) -> str | None:
-    """The first thing that two splits share, as a sentence, or None."""
-    for kind in ("speech", "noise", "rir"):
-        members = [p for p in prints if p.kind == kind]
-        leak = _shared_unit(members) or _shared_content(members)
-        leak = leak or _shared_sound(members) or _shared_response(members)
-        if leak:
-            return leak
-    return None
+class Guard:
+    """Looks for what two splits share, and remembers what it has compared."""
+
+    def __init__(self, prints: list[Print], file: BinaryIO) -> None:
+        self._prints, self._file = prints, file
+        self._alike = self._compared = 0
+        self._declared: dict[tuple[str, str], None] = {}
+
+    def find_leak(self) -> str | None:
+        """The first thing that two splits share, as a sentence, or None."""
+        for kind in KINDS:
+            members = [p for p in self._prints if p.kind == kind]
+            leak = _shared_unit(members) or _shared_content(members)
+            leak = leak or (
+                self._shared_response(members) if kind == "rir" else self._shared_sound(members)
+            )
+            if leak:
+                return leak
+        return None
+
+    def verdict(self) -> str:
+        """What was compared and found different, and what was not compared."""
+        sounding = [p for p in self._prints if p.kind != "rir"]
+        short = sum(p.samples < SHORTEST_S * RATE for p in sounding)
+        said = (
+            "leakage: none found. No speaker, room or recording stands in two splits by name or by "
+            f"identical samples. Where fingerprints of two splits agree ({self._compared} pairs), "
+            f"the sound was compared and is not the same; this finds most copied parts of "
+            f"{SHORTEST_S} s and more, not every one."
+        )
+        if self._alike > self._compared:
+            said += f" {self._alike - self._compared} further pairs were not compared."
+        if short:
+            said += f" {short} recordings under {SHORTEST_S} s may be copies unnoticed."
+        for one, other in self._declared:
+            said += f" {one} and {other} are alike and count as distinct, as distinct.csv says."
+        return said
+
+    def _shared_sound(self, members: list[Print]) -> str | None:
+        for place, split in enumerate(SPLITS):
+            here = [p for p in members if p.split == split]
+            there = [p for p in members if p.split in SPLITS[place + 1 :]]
+            coarse, fine = [p.codes.every(COARSE) for p in here], [p.codes for p in there]
+            found, pairs = matches(coarse, fine, max(0, COMPARED - self._compared))
+            self._alike += pairs
+            for match in found:
+                one, other = here[match.one], there[match.other]
+                self._compared += 1
+                sounds = self._slow(one), self._slow(other)
+                if same_sound(*sounds, match.delay, match.start):
+                    what = "hold the same sound (another level, rate, coding or cut of it)"
+                    if not self._is_declared(one, other):
+                        first, second = sorted((one, other), key=members.index)
+                        return _same(first, second, what)
+        return None
+
+    def _slow(self, each: Print) -> np.ndarray:
+        self._file.seek(each.place)
+        return np.frombuffer(self._file.read(2 * each.samples), np.float16)
+
+    def _is_declared(self, one: Print, other: Print) -> bool:
+        declared = other.name in one.distinct_from or one.name in other.distinct_from
+        if declared:
+            self._declared[one.name, other.name] = None
+        return declared
+
+    def _shared_response(self, members: list[Print]) -> str | None:
+        for place, split in enumerate(SPLITS):
+            here = [p for p in members if p.split == split and p.tail.any()]
+            there = [p for p in members if p.split in SPLITS[place + 1 :] and p.tail.any()]
+            tails = np.array([p.tail for p in there])
+            for each in here if there else []:
+                for index in np.flatnonzero(tails @ each.tail > SAME_TAIL):
+                    if not self._is_declared(each, there[index]):
+                        return _same(each, there[index], "hold the same impulse response")
+        return None
 
 
 def _shared_unit(members: list[Print]) -> str | None:
@@ -125,76 +222,12 @@ def _shared_content(members: list[Print]) -> str | None:
     return None
 
 
-def _shared_sound(members: list[Print]) -> str | None:
-    for one, other, windows in _matches(members):
-        shorter = min(len(one.codes), len(other.codes)) * HOP / WINDOW
-        if windows >= max(SHARED_WINDOWS, SHARED_PART * shorter):
-            return _same(one, other, "hold the same sound (another level, rate or coding of it)")
-    return None
-
-
-def _shared_response(members: list[Print]) -> str | None:
-    for place, split in enumerate(SPLITS):
-        here = [p for p in members if p.split == split and p.tail.any()]
-        there = [p for p in members if p.split in SPLITS[place + 1 :] and p.tail.any()]
-        tails = np.array([p.tail for p in there])
-        for each in here if there else []:
-            alike = tails @ each.tail
-            if alike.max() > SAME_TAIL:
-                return _same(each, there[int(alike.argmax())], "hold the same impulse response")
-    return None
-
-
 def _same(one: Print, other: Print, what: str) -> str:
-    return f"{_where(one)} and {_where(other)} {what}; remove one of them."
+    remedy = "remove one of them"
+    if "samples" not in what:
+        remedy += ", or name the pair in distinct.csv (path,other) if they are not"
+    return f"{_where(one)} and {_where(other)} {what}; {remedy}."
 
 
 def _where(each: Print) -> str:
     return f"{each.name} ({each.split})"
-
-
-def _matches(members: list[Print]) -> list[tuple[Print, Print, int]]:
-    """Pairs across splits with the number of windows that agree at one common delay, most first."""
-    if not members:
-        return []
-    code = np.concatenate([p.codes for p in members])
-    frame = np.concatenate([p.frames for p in members])
-    owner = np.repeat(np.arange(len(members)), [len(p.codes) for p in members])
-    split = np.array([p.split for p in members])[owner]
-    order = np.argsort(code, kind="stable")  # owners ascend within each code
-    code, frame, owner, split = code[order], frame[order], owner[order], split[order]
-    found = []
-    for apart in range(1, SAME_CODE):
-        pair = np.flatnonzero((code[:-apart] == code[apart:]) & (split[:-apart] != split[apart:]))
-        delay = frame[pair + apart] - frame[pair]
-        window = frame[pair] * HOP // WINDOW
-        found.append(np.stack([owner[pair], owner[pair + apart], delay, window], axis=1))
-    windows = np.unique(np.concatenate(found), axis=0)
-    pairs, counts = np.unique(windows[:, :3], axis=0, return_counts=True)
-    best = np.argsort(-counts, kind="stable")
-    return [(members[pairs[i, 0]], members[pairs[i, 1]], int(counts[i])) for i in best[:10]]
-
-
-def fingerprint(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes of a recording's frames.
-
-    Args:
-        audio: float32 [samples] at 16 kHz.
-
-    Returns:
-        Indices of the frames that are loud enough, int64 [frames], and their codes, uint32
-        [frames].
-    """
-    slow = signal.resample_poly(audio, 1, DECIMATE)
-    if len(slow) < WINDOW + HOP:
-        slow = np.pad(slow, (0, WINDOW + HOP - len(slow)))
-    windows = np.lib.stride_tricks.sliding_window_view(slow, WINDOW)[::HOP]
-    power = np.abs(np.fft.rfft(windows * np.hanning(WINDOW).astype(np.float32), axis=1)) ** 2
-    edges = np.round(BANDS_HZ / (SAMPLE_RATE / DECIMATE) * WINDOW).astype(int)
-    bands = np.add.reduceat(power, edges, axis=1)[:, : len(edges) - 1]  # [frames, 33]
-    rose = np.diff(bands, axis=1)[1:] > np.diff(bands, axis=1)[:-1]  # [frames - 1, 32]
-    codes = np.packbits(rose, axis=1).view(">u4")[:, 0].astype(np.uint32)
-    energy = bands.sum(1)
-    loud = (energy[1:] > energy.max() * 10 ** (-GATE_DB / 10)) & (energy[1:] > 0)
-    frames = np.flatnonzero(loud)
-    return frames, codes[frames]

@@ -4,9 +4,13 @@ Columns: path, kind, group and optionally split and item (others are ignored). A
 "M4:R0" is one response of a SOFA file, which several rows may name; without it the choice is that
 of `sofa`. Beside the manifest may stand rir_info.csv with path (PATH#ITEM of an item) and any of
 t20_s, drr_db, onset_sample.
+
+Any folder may have a `distinct.csv`, columns path and other: pairs that the leakage guard takes for
+the same sound and that are not. It is said which of them were.
 """
 
 import csv
+import io
 import os
 import posixpath
 import unicodedata
@@ -23,7 +27,8 @@ from smoe.corpora.spec import comparable
 from smoe.corpora.walking import audio_by_name, summarised
 from smoe.errors import UserError
 
-MANIFEST, RESPONSES = "manifest.csv", "rir_info.csv"
+MANIFEST, RESPONSES, DISTINCT = OWN = ("manifest.csv", "rir_info.csv", "distinct.csv")
+UNLISTED = f"is not listed in {MANIFEST}"
 
 
 def from_manifest(root: Path) -> list[Source]:
@@ -53,6 +58,26 @@ def from_manifest(root: Path) -> list[Source]:
                 )
             found[each.name] = _measured(each, known.get(each.name, {}))
     return [*found.values(), *_unlisted(root, found)]
+
+
+def declared_distinct(root: Path, found: list[Source]) -> list[Source]:
+    """Add to files what `distinct.csv` says about them.
+
+    Raises:
+        UserError: It cannot be read, or names a file that is not in the corpus.
+    """
+    names = {source.name for source in found}
+    distinct: dict[str, set[str]] = {}
+    for number, row in enumerate(_rows(root / DISTINCT, ("path", "other")), start=2):
+        one, other = (_place(root, row[column])[1] for column in ("path", "other"))
+        for name in (one, other):
+            if name not in names:
+                raise UserError(f"{root / DISTINCT}, line {number}: the corpus has no file {name}.")
+        distinct.setdefault(one, set()).add(other)
+    return [
+        replace(s, distinct_from=frozenset(distinct[s.name])) if s.name in distinct else s
+        for s in found
+    ]
 
 
 def _measured(source: Source, known: dict[str, str]) -> Source:
@@ -90,7 +115,7 @@ def _unlisted(root: Path, found: dict[str, Source]) -> Iterator[Source]:
     """Audio files below the folder that its manifest does not name."""
     listed = {os.path.realpath(source.path) for source in found.values() if not source.refused}
     left_out = [
-        (comparable(path.relative_to(root).as_posix()), f"is not listed in {MANIFEST}")
+        (comparable(path.relative_to(root).as_posix()), UNLISTED)
         for path in audio_by_name(root)
         if os.path.realpath(path) not in listed
     ]
@@ -108,7 +133,13 @@ def _rows(path: Path, required: tuple[str, ...]) -> list[dict[str, str]]:
         raise UserError(f"{path} {reason}; a manifest is a CSV file in UTF-8.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            text = file.read()
+        if "\0" in text:
+            line = text[: text.index("\0")].count("\n") + 1
+            raise UserError(
+                f"{path}, line {line}: holds a NUL byte, which no text has; save it again."
+            )
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as UTF-8 CSV ({error}); save it again.") from error
     for number, row in enumerate(rows, start=2):

@@ -9,20 +9,23 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 import time
+import uuid
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
 
+from smoe.errors import UserError
+
 KINDS = ("speech", "noise", "rir")  # what mixtures are made of
 PAIRED = "noisy"  # published noisy recordings of a test set, partners of clean ones; see voicebank
 SPLITS = ("train", "valid", "test")
-FORMAT = 1  # of the cache folder; raise it when the layout below changes
+FORMAT = 2  # of the cache folder; raise it when the layout below changes
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Recording:
         drr_db: Direct-to-reverberant ratio in dB (NaN unless an impulse response).
         clipped: Share of samples at full scale in the source file.
         notes: What was done to it, e.g. "resampled from 44100 Hz".
+        distinct_from: Names of recordings that it sounds like, but is not, by its owner's word.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Recording:
     drr_db: float = float("nan")
     clipped: float = 0.0
     notes: tuple[str, ...] = ()
+    distinct_from: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ class Corpus:
         pools: By kind and split; a split without recordings has no entry.
         notes: What was done to the files, e.g. how many were resampled.
         refused: Files left out, with the reason.
+        remarks: What is to be said of the whole, e.g. under "guard" what the leakage guard found.
     """
 
     name: str
@@ -112,6 +118,7 @@ class Corpus:
     pools: dict[tuple[str, str], Pool]
     notes: list[str] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    remarks: dict[str, str] = field(default_factory=dict)
 
 
 def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
@@ -126,23 +133,29 @@ def manifest_hash(pools: dict[tuple[str, str], Pool]) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
-def save(folder: Path, recordings: Iterable[Recording | Refused]) -> None:
+def save(
+    folder: Path,
+    recordings: Iterable[Recording | Refused],
+    remarks: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Write a cache folder as a whole: under a temporary name, flushed, then renamed.
 
     Args:
         folder: The cache folder.
         recordings: In a reproducible order, which becomes the order within each pool; may be a
             generator, so that a corpus need not fit in memory.
+        remarks: What is to be said of the whole, read once all recordings have come.
 
     Raises:
         OSError: The disk is full or the folder not writable; nothing is left behind.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     _sweep(folder.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+    temporary = folder.parent / f".preparing-{uuid.uuid4().hex[:16]}"
+    temporary.mkdir()  # with the rights that the umask gives: colleagues may share prepared corpora
     try:
         index = _write_pools(temporary, recordings)
-        text = json.dumps(index).encode()
+        text = json.dumps({**index, "remarks": dict(remarks)}).encode()
         _write(temporary / "index.json", text)
         _write(temporary / "index.sha256", f"{FORMAT} {_sha256(text)}".encode())
         try:
@@ -177,7 +190,7 @@ def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dic
             if key not in files:
                 path = folder / f"{each.kind}-{each.split}.f32"
                 files[key] = stack.enter_context(path.open("wb"))
-            content = np.ascontiguousarray(each.audio, dtype="<f4").tobytes()
+            content = np.ascontiguousarray(each.audio, dtype="<f4").data.cast("B")
             files[key].write(content)
             items.setdefault(key, []).append(_entry(each, content))
             notes.update(f"{each.kind} {note}" for note in each.notes)
@@ -191,7 +204,7 @@ def _write_pools(folder: Path, recordings: Iterable[Recording | Refused]) -> dic
     }
 
 
-def _entry(recording: Recording, content: bytes) -> dict:
+def _entry(recording: Recording, content: memoryview) -> dict:
     return {
         "name": recording.name,
         "group": recording.group,
@@ -204,7 +217,11 @@ def _entry(recording: Recording, content: bytes) -> dict:
 
 
 def load(folder: Path, name: str) -> Corpus | None:
-    """Open a cache folder, or return None where there is none or it is damaged."""
+    """Open a cache folder, or return None where there is none or it is damaged.
+
+    Raises:
+        UserError: It is another user's, who does not allow it to be read.
+    """
     try:
         text = (folder / "index.json").read_bytes()
         mark = (folder / "index.sha256").read_text()
@@ -212,10 +229,17 @@ def load(folder: Path, name: str) -> Corpus | None:
             return None
         index = json.loads(text)
         pools = {(p["kind"], p["split"]): _open_pool(folder, p) for p in index["pools"]}
+    except PermissionError as error:
+        raise UserError(
+            f"The prepared corpus in {folder} may not be read ({error.strerror}); have its owner "
+            "allow it (chmod -R a+rX), or choose another folder for results."
+        ) from error
     except (OSError, ValueError):
         return None
     refused = [Refused(**each) for each in index["refused"]]
-    return Corpus(name, manifest_hash(pools), folder, pools, index["notes"], refused)
+    return Corpus(
+        name, manifest_hash(pools), folder, pools, index["notes"], refused, index["remarks"]
+    )
 
 
 def _open_pool(folder: Path, entry: dict) -> Pool:
@@ -245,7 +269,7 @@ def _finite_or_none(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _sha256(content: bytes) -> str:
+def _sha256(content: bytes | memoryview) -> str:
     return hashlib.sha256(content).hexdigest()
 
 

@@ -167,7 +167,14 @@ def joined(spec: str) -> list[Source]:
         before = sum(other == name for other, _ in pieces[:place])
         prefix = f"{name}-{before + 1}" if before else name
         if name == "folders":
-            members = [replace(s, name=f"{prefix}/{s.name}") for s in tree(folder(root))]
+            members = [
+                replace(
+                    s,
+                    name=f"{prefix}/{s.name}",
+                    distinct_from=frozenset(f"{prefix}/{name}" for name in s.distinct_from),
+                )
+                for s in tree(folder(root))
+            ]
         elif name == recordings.NAME:
             members = recordings.sources(root)
         elif name in LAYOUTS:

@@ -21,6 +21,7 @@ class Source:
         onset: Known onset of an impulse response, or None to detect it.
         rt60_s: Known reverberation time in s, or NaN to measure it.
         refused: Why it is left out already, or "".
+        distinct_from: Names of files that it sounds like, but is not, by its owner's word.
         item: Which response of a SOFA file it is, as in "M4:R0"; "" for a whole file.
     """
 
@@ -32,6 +33,7 @@ class Source:
     onset: int | None = None
     rt60_s: float = float("nan")
     refused: str = ""
+    distinct_from: frozenset[str] = frozenset()
     item: str = ""
 
     @property

@@ -34,9 +34,17 @@ def _root(piece: str) -> str:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a path is a folder; also one that no file system would take is none."""
+    """Whether a path is a folder; also one that no file system would take is none.
+
+    Raises:
+        UserError: It may not be looked at.
+    """
     try:
         return bool(path) and Path(path).expanduser().is_dir()
+    except PermissionError as error:
+        raise UserError(
+            f"{path} may not be read ({error.strerror}); have its owner allow it."
+        ) from error
     except (OSError, RuntimeError, ValueError):  # too long; no such user; holds NUL
         return False
 
@@ -60,3 +68,17 @@ def folder(root: str) -> Path:
         return Path(root).expanduser()
     except RuntimeError as error:
         raise UserError(f"The home folder in {root} cannot be found; write it out.") from error
+
+
+def printable(text: str) -> str:
+    """Return text with everything spelt out that is no printable character.
+
+    Names may hold line breaks, control characters, and bytes that are not UTF-8.
+    """
+    return "".join(char if char.isprintable() else _spelt(char) for char in text)
+
+
+def _spelt(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # how Python keeps a byte that is not UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")

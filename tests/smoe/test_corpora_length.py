@@ -90,8 +90,14 @@ OTHER = "read to its end, as its header gives another length"
 
 @pytest.mark.parametrize(
     ("size", "note"),
-    [(0, STREAMED), (2**32 - 1, STREAMED), (2**31 - 1, STREAMED), (0x7FFFF000, STREAMED)]
-    + [(2 * 48_000, OTHER), (2, OTHER)],
+    [
+        (0, STREAMED),
+        (2**32 - 1, STREAMED),
+        (2**31 - 1, STREAMED),
+        (0x7FFFF000, STREAMED),
+        (2 * 48_000, OTHER),
+        (2, OTHER),
+    ],
 )
 @pytest.mark.parametrize("riff", [None, 0, 2**32 - 1, 2**31 + 36])
 def test_a_wav_header_without_a_true_length(
