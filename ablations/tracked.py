@@ -98,6 +98,7 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
     tables = (stored.utterances, stored.routing, stored.history)
     parts = [dict(list(table.groupby("run_id", observed=True))) for table in tables]
     base, levels = config_of(folder, study), stored.examples
+    settings = base.model_dump()
     shown = runs.loc[runs["cell"] == str(levels.get("cell", "")), "run_id"].head(1).tolist()
 
     def tracked(row: dict[str, Any]) -> TrackedRun:
@@ -111,7 +112,7 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
             run_id=row["run_id"],
             name=_name(row["cell"], row["seed"]),
             tags={**_tags(folder.name, row["cell"]), **{key: row[key] for key in keys}},
-            params=_params(row["cell"], row["seed"], study["config"]),
+            params=_params(row["cell"], row["seed"], settings),
             config=lambda: resolve(row["cell"], base),
             state="done",
             history=lambda: _records(history),
