@@ -13,9 +13,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from ablations.plan import PlannedRun
 from ablations.runner import Watch
+from stored.text import plain
 
 PIPED_INTERVAL_S = 30.0
 # How much of a run's work is done once it is trained. Beside a GPU it then waits for processors
@@ -83,13 +85,14 @@ def _left(done: float, todo: float, spent_s: float) -> str:
     return f"about {todo / done * spent_s / 60:.0f} min left"
 
 
-def _run_line(run: PlannedRun, state: str) -> str:
+def _run_line(run: PlannedRun, state: str) -> Text:
     name = run.cell if run.config.model is None else f"{run.cell}, seed {run.seed}"
     if state == "failed":
         reason = (run.folder.read_json("failed.json") or {}).get("reason", "unknown reason")
-        return f"[red]failed[/]  {name}: {reason}"
+        return Text.assemble(("failed", "red"), plain(f"  {name}: {reason}"))
     seconds = (run.folder.read_json("run.json") or {}).get("train_s")
-    return f"[green]done[/]    {name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
+    spent = f" ({seconds:.0f} s of training)" if seconds else ""
+    return Text.assemble(("done", "green"), plain(f"    {name}{spent}"))
 
 
 def _fraction(run: PlannedRun, state: str, trained_share: float) -> float:

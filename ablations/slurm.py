@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
-from ablations.means import Means
+from ablations.means import Means, is_whole
 from ablations.store import RUNS_FOLDER
 from ablations.worker import Job
 from smoe.errors import UserError
@@ -49,7 +49,7 @@ def slurm_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
 def _parameters(means: Means) -> dict[str, Any]:
     """What each job asks Slurm for; `--slurm` adds to it, e.g. `slurm_partition=gpu`."""
     given = dict(pair.split("=", 1) for pair in means.slurm)
-    numbers = {key: int(value) if value.isdigit() else value for key, value in given.items()}
+    numbers = {key: int(value) if is_whole(value) else value for key, value in given.items()}
     asked: dict[str, Any] = {"name": "smoe", "cpus_per_task": means.threads, "timeout_min": 24 * 60}
     if means.device != "cpu":
         asked["gpus_per_node"] = 1

@@ -178,7 +178,11 @@ def _cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()
-    fields = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+    fields = dict(
+        line.split(":", 1)
+        for line in info.read_text("utf-8", "replace").splitlines()
+        if ":" in line
+    )
     fields = {key.strip(): value.strip() for key, value in fields.items()}
     formats = {"avx512f", "avx512_bf16", "amx_bf16"} & set(fields.get("flags", "").split())
     return " ".join([fields.get("model name", platform.machine()), *sorted(formats)])

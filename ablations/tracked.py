@@ -1,5 +1,6 @@
 """What MLflow is told of a run, taken from its folder while it works or from a bundle later."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,7 @@ def describe_cell(code: str, study: str) -> str:
         places = ", ".join(position.replace("_", " ") for position in cell.placement)
         scope = str(cell.router_scope).replace("_", " ")
         what = f"Experts in {places}; {cell.expert_mode} expert, {cell.routing}, {scope} router."
-    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {study}`"
+    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {shlex.quote(study)}`"
 
 
 def _tags(study: str, code: str) -> dict[str, str]:
