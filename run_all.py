@@ -6,6 +6,7 @@ Without a command it runs the quick study: corpus, grid, MLflow, tables, figures
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -270,7 +271,7 @@ def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
         build_report(folder)
     if not console.quiet:
         say(screen(folder))
-        say(f"MLflow   python run_all.py ui --study {study}")
+        say(f"MLflow   python run_all.py ui --study {shlex.quote(study)}")
 
 
 def entry() -> None:
