@@ -5,6 +5,7 @@ import io
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
@@ -15,6 +16,7 @@ from smoe.errors import UserError
 from stored.text import plain
 
 POLL_S = 2.0
+REQUEUE_S = 180.0  # within which Slurm queues a preempted job again, if it does so at all
 REASON_CHARACTERS = 200
 # States of Slurm in which a job ends that did not end by itself.
 TAKEN_AWAY = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REQUEUED", "RESIZING", "REVOKED")
@@ -38,21 +40,51 @@ def slurm_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
         executor.update_parameters(**_parameters(means))
     except (NameError, TypeError, ValueError, AssertionError) as error:
         raise UserError(f"--slurm: {_last_line(error)}") from error
-    waiting, queued = list(jobs), dict[str, tuple[Job, Any]]()
+    waiting, queued = list(jobs), dict[str, _Queued]()
     try:
         while waiting or queued:
             while waiting and len(queued) < means.jobs:
                 job = waiting.pop(0)
-                queued[job.folder.run_id] = (job, _submit(executor, job))
-            for run_id, (job, queue_entry) in list(queued.items()):
-                if queue_entry.done():
+                queued[job.folder.run_id] = _Queued(job, _submit(executor, job))
+            for run_id, each in list(queued.items()):
+                end = each.end()
+                if end is not None:
                     del queued[run_id]
-                    yield _end_of(job, queue_entry)
+                    yield end
             time.sleep(POLL_S if queued else 0)
     finally:
-        for _, queue_entry in queued.values():
-            with contextlib.suppress(OSError, subprocess.SubprocessError):
-                queue_entry.cancel(check=False)
+        for each in queued.values():
+            each.cancel()
+
+
+@dataclass
+class _Queued:
+    """A run in the queue, and since when its node has been taken away."""
+
+    job: Job
+    entry: Any
+    gone_since: float | None = None
+
+    def end(self) -> RunEnd | None:
+        """How it ended; None while it waits or runs."""
+        if self.entry.done():
+            return _end_of(self.job, self.entry)
+        # For submitit a preempted job still runs, since Slurm may queue it again; where Slurm does
+        # not, it would be waited for without end.
+        if _state(self.entry) not in TAKEN_AWAY:
+            self.gone_since = None
+            return None
+        self.gone_since = self.gone_since or time.monotonic()
+        if time.monotonic() - self.gone_since < REQUEUE_S:
+            return None
+        self.cancel()
+        ended = end_on_disk(self.job)
+        return ended or _taken_from(self.job, _state(self.entry), "")
+
+    def cancel(self) -> None:
+        """Take it out of the queue."""
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            self.entry.cancel(check=False)
 
 
 def _submit(executor: Any, job: Job) -> Any:

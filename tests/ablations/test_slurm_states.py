@@ -38,6 +38,7 @@ def slurm(tmp_path: Path, monkeypatch, sbatch: str, state: str = "RUNNING") -> N
 
     SlurmJob.watcher.clear()  # it remembers jobs by their numbers
     monkeypatch.setattr(SlurmJob.watcher, "_delay_s", 0.01)
+    monkeypatch.setattr("ablations.slurm.REQUEUE_S", 0)
     monkeypatch.setattr(SlurmJob, "_results_timeout_s", 0)
     commands = {"sbatch": sbatch, "srun": ACCEPTS, "scancel": ACCEPTS,
                 "sacct": ACCOUNTS.format(state=state)}  # fmt: skip
