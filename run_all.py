@@ -6,19 +6,19 @@ Without a command it runs the quick study: corpus, grid, MLflow, tables, figures
 import json
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from ablations import options
 from ablations.examples import examples
-from smoe.errors import UserError
+from ablations.terminal import PlainConsole, complain, lasting_output, say
 from smoe.user import have_a_name
 
-console = Console(soft_wrap=True, highlight=False)
+console = PlainConsole()
 app = typer.Typer(
     help="Where in a complex U-Net does a supervised mixture of experts help, and why?",
     add_completion=False,
@@ -95,7 +95,7 @@ def run(
     if outcome.skipped or outcome.done:
         _last_screen(chosen.name, results / chosen.name)
     for line in outcome_lines(outcome):
-        print(line)
+        say(line)
     if outcome.failed:
         raise typer.Exit(1)
 
@@ -116,7 +116,7 @@ def plan(
     chosen = load_study(study, data, settings or [])
     runs = study_plan(chosen, results)
     if as_json:
-        print(json.dumps(plan_rows(runs), indent=1))
+        say(json.dumps(plan_rows(runs), indent=1))
         return
     for line in summary_lines(chosen, runs, results):
         console.print(line)
@@ -141,9 +141,9 @@ def explain(
 
     folder, code = results / study, find(cell).code
     if as_json:
-        print(json.dumps(behind.cell_facts(folder, code), indent=1, allow_nan=False))
+        say(json.dumps(behind.cell_facts(folder, code), indent=1, allow_nan=False))
         return
-    print(behind.explain(folder, code), end="")
+    say(behind.explain(folder, code), end="")
 
 
 @app.command(epilog=examples("enhance"))
@@ -178,7 +178,7 @@ def register(
     from ablations.grid import find
     from ablations.models import register as register_model
 
-    print(register_model(results, study, find(cell).code, seed, tracking_uri))
+    say(register_model(results, study, find(cell).code, seed, tracking_uri))
 
 
 @app.command(epilog=examples("ui"))
@@ -207,7 +207,7 @@ def bench(
 
     path = measure(results, device, threads=threads, quick=quick, on_progress=console.print)
     report_bench(path.parent)
-    print(path.with_suffix(".md").read_text())
+    say(path.with_suffix(".md").read_text(encoding="utf-8"))
 
 
 @data_app.command(epilog=examples("prepare"))
@@ -244,7 +244,7 @@ def check(
     from smoe.corpora.check import check as check_corpus
 
     corpus = prepare_corpus(data, results, console)
-    print(check_corpus(corpus, metrics_jobs=cores() if metrics else 0))
+    say(check_corpus(corpus, metrics_jobs=cores() if metrics else 0))
     if figures:
         from analysis.corpus_figures import draw_corpus
         from smoe.corpora.facts import write_facts
@@ -252,7 +252,7 @@ def check(
         folder = results / "corpus" / corpus.data_hash[:12]
         write_facts(corpus, folder / "facts.npz")
         for path in draw_corpus(folder / "facts.npz", folder):
-            print(path)
+            say(path)
 
 
 def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
@@ -275,27 +275,24 @@ def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
     if rebuild or not page.exists() or page.stat().st_mtime < bundle.stat().st_mtime:
         build_report(folder)
     if not console.quiet:
-        print(screen(folder))
-        print(f"MLflow   python run_all.py ui --study {study}")
+        say(screen(folder))
+        say(f"MLflow   python run_all.py ui --study {shlex.quote(study)}")
 
 
 def entry() -> None:
-    """Runs the command line; what a user can mend is one sentence and exit status 2."""
-    try:
-        app()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("\nStopped; the same command goes on from here.", file=sys.stderr)
-        raise
-    except Exception as error:
-        from ablations.store import no_room_error
-        from analysis.load import BundleError  # here, since it brings pandas
-
-        error = no_room_error(None, getattr(error, "errno", None)) or error
-        if not isinstance(error, UserError | BundleError):
+    """Run the command line; what a user can mend is one sentence and exit status 2."""
+    with lasting_output():
+        try:
+            app()
+        except SystemExit as end:
+            if end.code == INTERRUPTED:
+                complain("\nStopped; the same command goes on from here.")
             raise
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        except Exception as error:
+            from ablations.refusals import refusal
+
+            complain(f"Error: {refusal(error)}")
+            sys.exit(2)
 
 
 if __name__ == "__main__":

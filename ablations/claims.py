@@ -109,7 +109,7 @@ class Claim:
 
     def _read(self) -> str | None:
         try:
-            return self.path.read_text()
+            return self.path.read_text("utf-8", "replace")
         except FileNotFoundError:
             return None
 
@@ -138,7 +138,7 @@ class Claim:
             self.path.rename(aside)
         except FileNotFoundError:
             return
-        if aside.read_text() != dead:
+        if aside.read_text("utf-8", "replace") != dead:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, self.path)
         aside.unlink(missing_ok=True)

@@ -12,11 +12,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from rich.text import Text
 
 from ablations.estimate import Estimate, Look
 from ablations.means import Means
 from ablations.plan import PlannedRun
 from ablations.runner import Watch
+from stored.text import plain
 
 PIPED_INTERVAL_S = 30.0
 
@@ -93,9 +95,10 @@ def _look(run: PlannedRun, state: str) -> Look:
     return Look(beat["phase"] if state == "running" else "planned", share, beat["time"])
 
 
-def _run_line(run: PlannedRun, state: str) -> str:
+def _run_line(run: PlannedRun, state: str) -> Text:
     if state == "failed":
         reason = (run.folder.read_json("failed.json") or {}).get("reason", "unknown reason")
-        return f"[red]failed[/]  {run.name}: {reason}"
+        return Text.assemble(("failed", "red"), plain(f"  {run.name}: {reason}"))
     seconds = (run.folder.read_json("run.json") or {}).get("train_s")
-    return f"[green]done[/]    {run.name}" + (f" ({seconds:.0f} s of training)" if seconds else "")
+    spent = f" ({seconds:.0f} s of training)" if seconds else ""
+    return Text.assemble(("done", "green"), plain(f"    {run.name}{spent}"))

@@ -18,7 +18,7 @@ class EnhancerModel(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Builds the network from the model's two files."""
-        settings = json.loads(Path(context.artifacts["config"]).read_text())
+        settings = json.loads(Path(context.artifacts["config"]).read_text("utf-8"))
         self._enhancer = load_enhancer(ModelConfig(**settings), Path(context.artifacts["weights"]))
 
     def predict(

@@ -27,12 +27,13 @@ class RunEnd(NamedTuple):
     """How an attempt at a run ended.
 
     `done`; `failed`, with the reason noted in its folder; `elsewhere`, another runner works on it;
-    `stopped`, to go on from its checkpoint; `time up`, for the next start to go on with; `no room`,
-    its folder cannot be written to, with the number of the error as reason.
+    `stopped`, to go on from its checkpoint; `taken away`, by a queue that gave its node to others,
+    to go on however often that happens; `time up`, for the next start to go on with; `no room`, its
+    folder cannot be written to, with the number of the error as reason.
     """
 
     run_id: str
-    status: Literal["done", "failed", "elsewhere", "stopped", "time up", "no room"]
+    status: Literal["done", "failed", "elsewhere", "stopped", "taken away", "time up", "no room"]
     reason: str = ""
 
 

@@ -9,6 +9,8 @@ from smoe.errors import UserError
 BACKENDS = ("loky", "ray", "slurm")
 RUN_BYTES = 2 * 2**30  # of host memory that a run on the CPU may want
 RUNS_PER_GPU = 8  # networks side by side; more gain little
+MOST_JOBS = 4096
+MOST_HOURS = 24 * 365 * 10
 RUNS_PER_CLUSTER_GPU = 4  # whose free memory nobody knows beforehand
 
 
@@ -60,8 +62,7 @@ def means_of(
         raise UserError(f'There is no device "{device}"; choose auto, cpu or cuda.')
     if backend not in BACKENDS:
         raise UserError(f'There is no backend "{backend}"; choose {" or ".join(BACKENDS)}.')
-    if jobs != "auto" and not (jobs.isdigit() and int(jobs) > 0):
-        raise UserError(f'--jobs wants a number from 1 or auto, not "{jobs}".')
+    _require_amounts(jobs, threads, checkpoint_interval_s, max_hours, timeout_hours)
     if address and backend != "ray":
         raise UserError("--address names a Ray cluster; give --backend ray with it.")
     if slurm and backend != "slurm":
@@ -87,6 +88,30 @@ def means_of(
         deadline=time.time() + 3600 * max_hours if max_hours else None,
         timeout_s=3600 * timeout_hours if timeout_hours else None,
     )
+
+
+def _require_amounts(
+    jobs: str,
+    threads: int | None,
+    checkpoint_interval_s: float,
+    max_hours: float | None,
+    timeout_hours: float | None,
+) -> None:
+    """Refuses numbers that no machine and nobody's time can meet, "not a number" among them."""
+    if jobs != "auto" and not (is_whole(jobs) and 0 < int(jobs) <= MOST_JOBS):
+        raise UserError(f'--jobs wants a number from 1 to {MOST_JOBS}, or auto, not "{jobs}".')
+    if threads is not None and not 0 < threads <= MOST_JOBS:
+        raise UserError(f"--threads wants a number from 1 to {MOST_JOBS}, not {threads}.")
+    for option, hours in (("--max-hours", max_hours), ("--timeout", timeout_hours)):
+        if hours is not None and not 0 < hours <= MOST_HOURS:
+            raise UserError(f"{option} wants hours above 0 and up to {MOST_HOURS}, not {hours:g}.")
+    if not 0 <= checkpoint_interval_s <= 3600 * MOST_HOURS:
+        raise UserError(f"--checkpoint-every wants seconds from 0, not {checkpoint_interval_s:g}.")
+
+
+def is_whole(text: str) -> bool:
+    """Return whether a text is a whole number in plain digits, without a sign."""
+    return text.isascii() and text.isdigit()
 
 
 def _local_device(device: str) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablations.claims import Claim
+from ablations.claims import Claim, ClaimLostError
 from ablations.tracked import TrackedRun
 from ablations.tracking import Tracker
+from stored.text import plain
 
 TURN_S = 60.0  # how long the last sync waits for another runner to be done with MLflow
+Make = Callable[[Callable[[], None]], Tracker]
 Summaries = dict[str, dict[str, float]]
 
 
@@ -21,13 +23,15 @@ class Mirror:
     make each run twice, and SQLite would lock them out.
 
     Args:
-        make: Makes the tracker; called again after each failure, since only the server knows what
-            it has of a call that failed.
+        make: Makes the tracker from what it is to call before each write; called again after each
+            failure, since only the server knows what it has of a call that failed.
         folder: Where the claim is kept.
         console: Where notes go.
     """
 
-    def __init__(self, make: Callable[[], Tracker], folder: Path, console: Console):
+    def __init__(
+        self, make: Callable[[Callable[[], None]], Tracker], folder: Path, console: Console
+    ):
         self._make, self._console = make, console
         self._claim = Claim.on(folder)
         self._tracker: Tracker | None = None
@@ -40,22 +44,27 @@ class Mirror:
 
     def close(self, runs: Iterable[TrackedRun], summaries: Summaries) -> bool:
         """The last sync, and the summary runs; True if MLflow has everything now."""
-        until = time.monotonic() + TURN_S
-        while not self._is_mine():
-            if time.monotonic() > until:
-                return False
-            time.sleep(1.0)
+        stored = list(runs)  # a second attempt starts from the first run again
 
         def everything(tracker: Tracker) -> None:
-            tracker.sync(runs)
+            tracker.sync(stored)
             tracker.log_summaries(summaries)
 
-        complete = self._try(everything)
+        until = time.monotonic() + TURN_S
+        complete = None
+        while complete is None:
+            while not self._is_mine():
+                if time.monotonic() > until:
+                    return False
+                time.sleep(1.0)
+            complete = self._try(everything)
         self._claim.release()
         self._mine = False
         return complete
 
     def _is_mine(self) -> bool:
+        if self._mine and not self._claim.is_mine():  # lost while this process slept
+            self._lose()
         if not self._mine and self._claim.take():
             self._mine = True
             self._claim.keep(on_lost=self._lose)
@@ -64,17 +73,21 @@ class Mirror:
     def _lose(self) -> None:
         self._mine, self._tracker = False, None
 
-    def _try(self, action: Callable[[Tracker], None]) -> bool:
+    def _try(self, action: Callable[[Tracker], None]) -> bool | None:
+        """Whether the action was carried out; None if another runner writes now."""
         try:
-            self._tracker = self._tracker or self._make()
+            self._tracker = self._tracker or self._make(self._claim.require)
             action(self._tracker)
+        except ClaimLostError:
+            self._lose()
+            return None
         except Exception as error:  # whatever a server, a network or a database may throw
             self._tracker = None
             if not self._told:
                 self._told = True
-                reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+                reason = plain((str(error) or type(error).__name__).splitlines()[0][:200])
                 self._console.print(
-                    f"[yellow]MLflow cannot be written now; it is tried again ({reason})[/]"
+                    f"MLflow cannot be written now; it is tried again ({reason})", style="yellow"
                 )
             return False
         if self._told:

@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 
 import smoe
+from ablations.bounded import NAME, bounded
 from ablations.pipeline import trained_run
 from ablations.tracked import from_bundle
 from ablations.tracking import default_uri
 from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
+from stored.text import plain
 
 NEEDED = ("torch", "numpy", "scipy", "soundfile", "soxr", "pydantic", "mlflow")
 
@@ -45,13 +47,14 @@ def register(results: Path, study: str, cell: str, seed: int, uri: str | None = 
     settings, weights = trained_run(results, study, cell, seed)
     try:
         run = _synced_run(results, study, (cell, str(seed)), uri)
-        version = _log(f"{study}.{cell}", run, settings, weights)
+        name = bounded(f"{study}.{cell}", NAME)
+        version = _log(name, run, settings, weights)
     except MlflowException as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = plain(str(error).splitlines()[0][:200])
         raise UserError(
             f"MLflow does not take the model ({reason}); see --tracking-uri."
         ) from error
-    return f"models:/{study}.{cell}/{version}"
+    return f"models:/{name}/{version}"
 
 
 def _synced_run(results: Path, study: str, wanted: tuple[str, str], uri: str | None) -> str:
@@ -74,7 +77,7 @@ def _log(name: str, run: str, settings: ModelConfig, weights: Path) -> int | Non
     waves = Schema([TensorSpec(np.dtype(np.float32), (-1, -1))])
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "model.json")
-        config.write_text(settings.model_dump_json(indent=1))
+        config.write_text(settings.model_dump_json(indent=1), encoding="utf-8")
         logged = Model.log(
             None,
             mlflow.pyfunc,

@@ -44,7 +44,7 @@ Jobs = Annotated[
 ]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads of each run; default: cores divided by jobs."),
+    typer.Option(help="Threads of each run; default: cores divided by jobs."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Backend = Annotated[
@@ -67,15 +67,13 @@ Only = Annotated[
     list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many runs now.")]
-MaxHours = Annotated[
-    float | None, typer.Option(min=0, help="Stop after so long; the next start goes on.")
-]
+MaxHours = Annotated[float | None, typer.Option(help="Stop after so long; the next start goes on.")]
 Timeout = Annotated[
     float | None,
-    typer.Option(metavar="HOURS", min=0, help="A run that takes longer at one go has failed."),
+    typer.Option(metavar="HOURS", help="A run that takes longer at one go has failed."),
 ]
 CheckpointEvery = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="What a killed run loses at most.")
+    float, typer.Option(metavar="SECONDS", help="What a killed run loses at most.")
 ]
 FromBundle = Annotated[
     bool,

@@ -2,14 +2,18 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
 
 from ablations import backends
+from ablations.addresses import require_tracking
 from ablations.display import study_progress
 from ablations.emulation import emulation_warning
 from ablations.grid import expand
@@ -21,6 +25,7 @@ from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
 from smoe.config import ModelConfig
 from smoe.errors import UserError
+from stored.text import plain
 
 if TYPE_CHECKING:
     from ablations.mirror import Mirror
@@ -84,6 +89,7 @@ def run_study(
     Raises:
         UserError: unwritable results folder, unusable corpus, impossible setting or device.
     """
+    require_tracking(tracking_uri)
     study.base("")  # an impossible setting is said before anything is computed
     bundle = results / study.name
     kept = look(bundle)
@@ -107,10 +113,10 @@ def run_study(
     unclosed.touch()
     spent = f"{means.jobs} at once on {means.device}, {means.threads} thread(s) each"
     done = f"{len(finished)} of {len(runs)} runs done; {spent}."
-    console.print(f"[bold]{study.title}[/]: {done}", highlight=False)
+    console.print(Text.assemble((plain(study.title), "bold"), f": {done}"))
     chosen = choice.of(unfinished)
     if chosen and (warning := emulation_warning(study, means)):
-        console.print(f"[yellow]{warning}[/]", highlight=False)
+        console.print(Text(warning, "yellow"))
     mirror = _mirror(study, results, tracking_uri, draw, console)
     with study_progress(console, in_order(runs), means) as show:
         watch = _watch(study, runs, show, mirror)
@@ -137,9 +143,9 @@ def _mirror(
     from ablations.tracking import Tracker
     from ablations.ui import describe
 
-    def tracker() -> Tracker:
+    def tracker(before_write: Callable[[], None]) -> Tracker:
         text = describe(study.title, study.question)
-        return Tracker(study.name, text, study.data, results, tracking_uri, draw)
+        return Tracker(study.name, text, study.data, results, tracking_uri, draw, before_write)
 
     return Mirror(tracker, results / RUNS_FOLDER / f".mirror-{study.name}", console)
 
@@ -190,17 +196,29 @@ def prepare_corpus(data: str, results: Path, console: Console) -> Any:
 
     from smoe.corpora import open_corpus
 
+    _require_home(data)
     prepare_results(results)
     with console.status("Preparing the corpus ...") as status:
 
         def progress(what: str, done: int, total: int) -> None:
-            status.update(f"Preparing the corpus: {what} {done} of {total}")
+            status.update(escape(plain(f"Preparing the corpus: {what} {done} of {total}")))
 
-        corpus = open_corpus(data, backends.cache_folder(results), progress)
+        corpus = open_corpus(data, backends.cache_folder(results.absolute()), progress)
     # Its workers would go on into the study, too small in memory for what joblib then allows them.
     get_reusable_executor().shutdown(wait=True)
     _remember_hash(results, data, corpus.data_hash)
     return corpus
+
+
+def _require_home(data: str) -> None:
+    """Refuses a `~name` that is nobody's home folder."""
+    for root in re.split("[+:=,]", data):
+        try:
+            Path(root).expanduser()
+        except RuntimeError as error:
+            raise UserError(
+                f"{data}: {root.split('/')[0]} is nobody's home folder; write the whole path."
+            ) from error
 
 
 def study_plan(study: Study, results: Path) -> list[PlannedRun]:
@@ -236,7 +254,7 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
 
 def _known_hashes(results: Path) -> dict[str, str]:
     try:
-        return json.loads((backends.cache_folder(results) / CORPUS_NOTE).read_text())
+        return json.loads((backends.cache_folder(results) / CORPUS_NOTE).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -124,7 +124,9 @@ def _ends(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
                 raise error or RuntimeError(end.reason)
             killed[end.run_id] += end.status == "stopped"
             tried_too_often = killed[end.run_id] >= ATTEMPTS
-            if end.status == "elsewhere" or (end.status == "stopped" and not tried_too_often):
+            if end.status in ("elsewhere", "taken away") or (
+                end.status == "stopped" and not tried_too_often
+            ):
                 again[end.run_id] = job
             else:
                 yield end

@@ -63,7 +63,7 @@ class RunFolder:
     def read_json(self, name: str) -> dict[str, Any] | None:
         """A JSON file of this run; None where it is absent or damaged."""
         try:
-            content = json.loads(self.file(name).read_text())
+            content = json.loads(self.file(name).read_text("utf-8"))
         except (OSError, ValueError):
             return None
         return content if isinstance(content, dict) else None

@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from ablations.bundle import write_bundle
 from ablations.claims import Claim, ClaimLostError
@@ -38,11 +37,11 @@ def store_bundle(study: Study, runs: list[PlannedRun], folder: Path, claim: Path
         kept = look(folder)
         note = kept_note(kept, done)
         if note:
-            console.print(escape(note))
+            console.print(note)
             return False
         aside = set_aside_bundle(kept, done)
         if aside:
-            console.print(escape(f"The earlier bundle of {study.name} is kept in {aside}."))
+            console.print(f"The earlier bundle of {study.name} is kept in {aside}.")
         write_bundle(study, runs, folder, mine.require)
     except ClaimLostError:
         console.print("Another runner has stored the study while this one slept.")

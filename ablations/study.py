@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ablations.grid import expand
+from ablations.study_files import Seeds, read_study_text, require_name, require_text
 from ablations.vary import Values, Variation, require_variable, varied_settings
 from ablations.verdict import Verdict
 from smoe.config import RunConfig
@@ -27,7 +28,7 @@ class _StudyFile(BaseModel):
     title: str
     question: str
     cells: list[str] = Field(min_length=1)
-    seeds: list[int] = Field(min_length=1)
+    seeds: Seeds
     data: str
     model: dict[str, Any] = {}
     loss: dict[str, Any] = {}
@@ -101,7 +102,7 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
         UserError: unknown study, malformed file, unknown setting; says what was probably meant.
     """
     path = Path(name) if name.endswith(".toml") else available().get(name)
-    if path is None or not path.is_file():
+    if path is None or not path.exists():
         known = available()
         nearest = difflib.get_close_matches(name, known, n=1)
         hint = f'did you mean "{nearest[0]}"?' if nearest else f"choose from {', '.join(known)}."
@@ -164,13 +165,17 @@ def _variation(table: dict[str, Any], cells: tuple[str, ...], path: Path) -> Var
 
 def _read(path: Path) -> _StudyFile:
     try:
-        return _StudyFile(**tomllib.loads(path.read_text()))
+        file = _StudyFile(**tomllib.loads(read_study_text(path)))
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UserError(f"{path}: {name}: {first['msg']}.") from error
+    for leaf in ("title", "question", "data"):
+        require_text(f"{path}: {leaf}", getattr(file, leaf))
+    require_name(path)
+    return file
 
 
 def _setting_names() -> list[str]:
@@ -203,8 +208,10 @@ def _override(
         _require_known(name.strip())
         section, field = name.strip().split(".")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
+            given = tomllib.loads(f"value = {text}")
         except tomllib.TOMLDecodeError:
-            value = text.strip()  # a bare word, such as bfloat16
+            given = {}
+        # What is no value of TOML is a bare word, such as bfloat16.
+        value = given["value"] if set(given) == {"value"} else text.strip()
         varied[section][field] = value
     return varied

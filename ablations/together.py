@@ -43,7 +43,9 @@ class _Claims:
         claim.keep(on_lost=lambda: self.leave(CLAIM_LOST))
         self._held[job.folder.run_id] = claim
         job.folder.sweep()
-        handler = logging.FileHandler(job.folder.file("log.txt"))
+        handler = logging.FileHandler(
+            job.folder.file("log.txt"), encoding="utf-8", errors="backslashreplace"
+        )
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         worker.run_log(job).addHandler(handler)
         return True

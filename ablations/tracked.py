@@ -1,5 +1,6 @@
 """What MLflow is told of a run, taken from its folder while it works or from a bundle later."""
 
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,7 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
     tables = (stored.utterances, stored.routing, stored.history)
     parts = [dict(list(table.groupby("run_id", observed=True))) for table in tables]
     base, levels = config_of(folder, study), stored.examples
+    settings = base.model_dump()
     shown = runs.loc[runs["cell"] == str(levels.get("cell", "")), "run_id"].head(1).tolist()
 
     def tracked(row: dict[str, Any]) -> TrackedRun:
@@ -111,7 +113,7 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
             run_id=row["run_id"],
             name=_name(row["cell"], row["seed"]),
             tags={**_tags(folder.name, row["cell"]), **{key: row[key] for key in keys}},
-            params=_params(row["cell"], row["seed"], study["config"]),
+            params=_params(row["cell"], row["seed"], settings),
             config=lambda: resolve(row["cell"], base),
             state="done",
             history=lambda: _records(history),
@@ -173,7 +175,7 @@ def describe_cell(code: str, study: str) -> str:
         places = ", ".join(position.replace("_", " ") for position in cell.placement)
         scope = str(cell.router_scope).replace("_", " ")
         what = f"Experts in {places}; {cell.expert_mode} expert, {cell.routing}, {scope} router."
-    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {study}`"
+    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {shlex.quote(study)}`"
 
 
 def _tags(study: str, code: str) -> dict[str, str]:

@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import psutil
 
+from ablations.addresses import sqlite_uri
+from ablations.bounded import DIGEST, NAME, PARAM, TAG, GuardedClient, bounded
 from ablations.tracked import Levels, Rows, TrackedRun, cell_params, describe_cell
 from ablations.views import guide, view_tags
 from smoe.config import SAMPLE_RATE
@@ -37,7 +39,7 @@ Draw = Callable[[Rows, Levels, Path], None]  # writes figures of one run into a 
 
 def default_uri(results: Path) -> str:
     """The SQLite database below the results folder."""
-    return f"sqlite:///{(results / '.mlflow' / 'mlflow.db').resolve()}"
+    return sqlite_uri((results / ".mlflow" / "mlflow.db").resolve())
 
 
 def _make_database(folder: Path) -> None:
@@ -48,7 +50,7 @@ def _make_database(folder: Path) -> None:
         return
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f".{uuid.uuid4().hex}.db"
-    MlflowClient(f"sqlite:///{new.resolve()}").search_experiments(max_results=1)
+    MlflowClient(sqlite_uri(new.resolve())).search_experiments(max_results=1)
     new.replace(folder / "mlflow.db")
 
 
@@ -62,6 +64,7 @@ class Tracker:
         results: Results folder; database and artifacts of the default store live below it.
         uri: Tracking server or database; the default is SQLite.
         draw: Draws a finished run's history and example; None for no figures.
+        before_write: Called before each write; what it raises ends the writing.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Tracker:
         results: Path,
         uri: str | None = None,
         draw: Draw | None = None,
+        before_write: Callable[[], None] = lambda: None,
     ):
         from mlflow.tracking import MlflowClient
 
@@ -80,7 +84,8 @@ class Tracker:
         self._study, self._data, self._draw = study, data, draw
         if uri is None:
             _make_database(results / ".mlflow")
-        self._client = MlflowClient(uri or default_uri(results))
+        client = MlflowClient(uri or default_uri(results))
+        self._client: Any = GuardedClient(client, before_write)
         store = None if uri else (results / ".mlflow" / "artifacts").resolve().as_uri()
         self.experiment_id = self._experiment_id(description, store)
         self._known: dict[str, str] = {}  # run id of the suite to run id of MLflow
@@ -90,15 +95,17 @@ class Tracker:
         self._read_existing()
 
     def _experiment_id(self, description: str, store: str | None) -> str:
-        found = self._client.get_experiment_by_name(self._study)
+        name = bounded(self._study, NAME)
+        found = self._client.get_experiment_by_name(name)
         existing = found.tags if found else {}
         experiment_id = (
             found.experiment_id
             if found
-            else self._client.create_experiment(self._study, artifact_location=store)
+            else self._client.create_experiment(name, artifact_location=store)
         )
+        links = guide(experiment_id)
         tags = {
-            "mlflow.note.content": f"{description}\n\n{guide(experiment_id)}",
+            "mlflow.note.content": f"{bounded(description, TAG - len(links) - 2)}\n\n{links}",
             "mlflow.experimentKind": "custom_model_development",  # the UI's pages for trainings
             **view_tags(),
         }
@@ -165,8 +172,10 @@ class Tracker:
     def _new_run(self, name: str, tags: dict[str, Any], params: dict[str, str]) -> str:
         from mlflow.entities import Param
 
+        tags = {key: bounded(str(value), TAG) for key, value in tags.items()}
+        name = bounded(name, NAME)
         created = self._client.create_run(self.experiment_id, tags=tags, run_name=name)
-        entries = [Param(key, value) for key, value in params.items()]
+        entries = [Param(key, bounded(value, PARAM)) for key, value in params.items()]
         self._client.log_batch(created.info.run_id, params=entries)
         return created.info.run_id
 
@@ -210,8 +219,9 @@ class Tracker:
         step = self._logged.get(mlflow_id, 0)
         self._log(mlflow_id, [(key, value, step) for key, value in run.final().items()])
         for key in ("git_commit", "device"):
-            self._client.set_tag(mlflow_id, key, run.tags[key])
-        dataset = Dataset(self._data, run.tags["data_hash"][:36], "corpus", self._data)
+            self._client.set_tag(mlflow_id, key, bounded(run.tags[key], TAG))
+        data, data_hash = bounded(self._data, NAME), run.tags["data_hash"][:DIGEST]
+        dataset = Dataset(data, data_hash, "corpus", data)
         inputs = DatasetInput(dataset, [InputTag("mlflow.data.context", "training and test")])
         self._client.log_inputs(mlflow_id, [inputs])
         if self._draw:

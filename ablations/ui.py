@@ -18,6 +18,7 @@ from ablations.tracking import Draw, Tracker, default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
 from stored.bundle import describe_bundle
+from stored.text import markdown, plain
 
 Summarise = Callable[[Path], dict[str, dict[str, float]]]
 HOST = "127.0.0.1"  # nobody else on the network may look in
@@ -53,10 +54,11 @@ def rebuild(
         if summarise:
             tracker.log_summaries(summarise(folder))
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0][:200]
+        reason = plain(str(error).splitlines()[0][:200])
         raise UserError(
-            f"MLflow's database in {results / '.mlflow'} cannot be used ({reason}); "
-            "remove that folder, and `ui` makes it again."
+            f"MLflow's database in {results / '.mlflow'} cannot be used ({reason}); move that "
+            "folder aside, which loses nothing, and `ui` makes the view of each study again from "
+            "its bundle."
         ) from error
     return tracker.experiment_id
 
@@ -81,8 +83,8 @@ def _of_running(results: Path, study: str) -> str:
 
 
 def describe(title: str, question: str) -> str:
-    """Markdown for the head of an experiment: what is asked."""
-    return f"**{title}.** {question}"
+    """Return Markdown for the head of an experiment: what is asked."""
+    return f"**{markdown(title)}.** {markdown(question)}"
 
 
 def free_port(port: int) -> int:

@@ -9,6 +9,7 @@ from analysis import figures as style
 from analysis.figures_bench import SIDES, Record, draw_gpu, draw_sweeps, with_floors
 from analysis.load import BundleError
 from analysis.render import FORMATS, MISSING, Column, Entry, Row, Table
+from analysis.storing import store
 
 SCHEMA_VERSION = 1
 _COLUMNS = [
@@ -56,7 +57,7 @@ def report_bench(folder: Path) -> list[Path]:
         table = speed_table(content)
         for suffix, form in FORMATS.items():
             path = source.with_suffix(f".{suffix}")
-            path.write_text(form(table), encoding="utf-8", newline="\n")
+            store(None, path, form(table).encode())
             written.append(path)
         draw = draw_gpu if "plan" in content else draw_sweeps
         with style.house_style():

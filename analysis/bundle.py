@@ -31,6 +31,7 @@ class Bundle:
         routing: As stored, with `run` and `position` (row numbers of the two frames above).
         history: As stored.
         examples: Spectrograms of the example triplet; empty if none were stored.
+        mark: Tells whether the folder still holds this bundle, see `stored.bundle.mark_of`.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class Bundle:
     routing: pd.DataFrame
     history: pd.DataFrame
     examples: dict[str, np.ndarray] = field(default_factory=dict)
+    mark: str = ""
 
     @property
     def name(self) -> str:

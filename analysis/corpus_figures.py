@@ -4,13 +4,13 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 from numpy.lib.npyio import NpzFile
 
 from analysis import figures as style
 from analysis import vocabulary as words
 from analysis.load import BundleError
+from analysis.plots import Axes, Figure, SubFigure
+from stored.text import plain
 
 _SPLIT_COLOURS = {"train": style.BLUE, "valid": style.ORANGE, "test": style.VERMILION}
 _DISTRIBUTIONS = {
@@ -59,7 +59,9 @@ def _page(facts: NpzFile) -> Figure:
     above.axes[0].set_ylabel("share at or below")
     _legends(above)
     _spectrograms(below, facts)
-    above.suptitle(f"{facts['name']}  (data {str(facts['data_hash'])[:12]})", x=0.01, ha="left")
+    above.suptitle(
+        f"{plain(str(facts['name']))}  (data {str(facts['data_hash'])[:12]})", x=0.01, ha="left"
+    )
     return figure
 
 
@@ -97,7 +99,7 @@ def _spectrograms(figure: SubFigure, facts: NpzFile) -> None:
             vmin=-_RANGE_DB, vmax=0, interpolation="nearest", rasterized=True,
         )  # fmt: skip
         axes.set_yticks([0, 2, 4, 6, 8])
-        axes.set_title(str(facts[f"title/{condition}"]))
+        axes.set_title(plain(str(facts[f"title/{condition}"])))
         axes.set_xlabel("time (s)")
     grid[0].set_ylabel("frequency (kHz)")
     assert image is not None

@@ -4,15 +4,14 @@ Text stays text in the PDF (TrueType), dates and versions stay out, so that file
 byte. Widths are those of a journal's single and double column.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from analysis.bundle import Bundle
+from analysis.plots import Axes, Figure, mpl
+from analysis.storing import store
 
 SINGLE_COLUMN_IN = 3.5
 DOUBLE_COLUMN_IN = 7.2
@@ -31,6 +30,7 @@ _STYLE = {
     "xtick.major.width": 0.6, "ytick.major.width": 0.6, "xtick.major.size": 2.5,
     "ytick.major.size": 2.5, "lines.linewidth": 1.1, "patch.linewidth": 0.6,
     "pdf.fonttype": 42, "savefig.dpi": 300, "svg.hashsalt": "analysis",
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
 }  # fmt: skip
 
 
@@ -38,16 +38,36 @@ class NothingToDrawError(Exception):
     """The study has no data for a figure; the sentence says which."""
 
 
-def house_style() -> AbstractContextManager[None]:
-    """In it, figures are drawn and saved in the style that all of them share."""
-    return mpl.rc_context(_STYLE)  # pyright: ignore[reportArgumentType]
+@contextmanager
+def house_style() -> Iterator[None]:
+    """In it, figures are drawn and saved in the style that all of them share, and in no other."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        yield
 
 
-def save(figure: Figure, *files: Path, dpi: int | None = None) -> None:
-    """Write a figure to PNG and PDF files, by their suffix, so that it repeats byte by byte."""
+def save(
+    figure: Figure, *files: Path, dpi: int | None = None, bundle: Bundle | None = None
+) -> None:
+    """Write a figure to PNG and PDF files, by their suffix, so that it repeats byte by byte.
+
+    Args:
+        figure: What was drawn.
+        files: Where to.
+        dpi: Resolution; None for that of the style.
+        bundle: What it was drawn from, which must still be there; None if from none.
+    """
     for file in files:
         dated = ("CreationDate", "Creator", "Producer") if file.suffix == ".pdf" else ("Software",)
-        figure.savefig(file, dpi=dpi or mpl.rcParams["savefig.dpi"], metadata=dict.fromkeys(dated))
+        drawn = io.BytesIO()
+        figure.savefig(
+            drawn,
+            format=file.suffix[1:],
+            dpi=dpi or mpl.rcParams["savefig.dpi"],
+            metadata=dict.fromkeys(dated),
+        )
+        store(bundle, file, drawn.getvalue())
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
@@ -90,7 +110,7 @@ def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, s
         files = [folder / f"{name}.{suffix}" for suffix in ("png", "pdf")]
         try:
             with house_style():
-                save(draw(bundle), *files)
+                save(draw(bundle), *files, bundle=bundle)
         except NothingToDrawError as reason:
             skipped[name] = str(reason)
             for file in files:

@@ -47,7 +47,7 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(
         folder=folder, study=stored.study, runs=runs, utterances=utterances, scores=scores,
         errors=errors, routing=_routing(stored.routing, runs, utterances, folder),
-        history=stored.history, examples=stored.examples,
+        history=stored.history, examples=stored.examples, mark=stored.mark,
     )  # fmt: skip
 
 

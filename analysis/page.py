@@ -2,6 +2,7 @@
 
 import base64
 import html
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.figures import all_figures
 from analysis.render import Entry, Table, Value
+from analysis.storing import store
 
 _SIGNALS = ("noisy", "enhanced", "clean")
 _STYLE = """
@@ -100,20 +102,21 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         _provenance(bundle),
     ]
     body = "\n".join(parts)
-    path.write_text(
+    text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}</style></head>\n'
-        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body></html>\n",
-        encoding="utf-8", newline="\n",
-    )  # fmt: skip
+        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body></html>\n"
+    )
+    store(bundle, path, text.encode())
 
 
 def _interactive(study: str) -> str:
     """Where the same runs can be filtered, brushed and listened to."""
+    command = html.escape(f"python run_all.py ui --study {shlex.quote(study)}")
     return (
         f'<p class="caption">To filter and brush these runs, start '
-        f"<code>python run_all.py ui --study {html.escape(study)}</code> and open a view of "
+        f"<code>{command}</code> and open a view of "
         'the <a href="http://127.0.0.1:5000/#/experiments">MLflow UI</a>: placements, '
         "expert mode, quality against cost.</p>"
     )

@@ -108,29 +108,43 @@ def to_markdown(table: Table) -> str:
     """GitHub Markdown with caption above and notes below."""
 
     def line(values: list[str]) -> str:
-        return "| " + " | ".join(v.replace("|", "\\|") for v in values) + " |"
+        return "| " + " | ".join(values) + " |"
 
     def cell(value: Value) -> str:
-        bold = isinstance(value, Entry) and value.bold
-        return f"**{value}**" if bold else str(value)
+        if not isinstance(value, Entry):
+            return _markdown(value)
+        return f"**{value}**" if value.bold else str(value)
 
-    lines = [f"### {table.title}", "", table.caption, ""]
-    lines.append(line([c.header for c in table.columns]))
+    lines = [f"### {_markdown(table.title)}", "", _markdown(table.caption), ""]
+    lines.append(line([_markdown(c.header) for c in table.columns]))
     lines.append(line(["---:" if c.numeric else ":---" for c in table.columns]))
     for group in table.groups():
         if group:
-            lines.append(line([f"*{group}*"] + [""] * (len(table.columns) - 1)))
+            lines.append(line([f"*{_markdown(group)}*"] + [""] * (len(table.columns) - 1)))
         lines += [line([cell(v) for v in r.values]) for r in table.rows if r.group == group]
     for note in table.notes:
-        lines += ["", note]
+        lines += ["", _markdown(note)]
     return "\n".join(lines) + "\n"
+
+
+# What Markdown would act upon; a bracket or a less-than sign alone is none of it.
+_MARKDOWN = re.compile(
+    r"[\\`|$~]|\*(?!\s)|(?<![^\W_])_|_(?![^\W_])"
+    r"|<(?=[A-Za-z/!?])|\](?=[(\[:])|&(?=#?\w+;)|^(?=[#>+-] )"
+)
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it stands."""
+    return _MARKDOWN.sub(lambda found: "\\" + found.group(), text)
 
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "–": "--", "\u2009": r"\,", "<": "$<$", ">": "$>$", "×": r"$\times$",
-    "\0": "{-}", "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$",
+    "`": r"\textasciigrave{}", "\0": "{-}",
+    "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$",
 }  # fmt: skip
 
 
@@ -148,7 +162,9 @@ def to_latex(table: Table) -> str:
         return rf"\textbf{{{text}}}" if isinstance(value, Entry) and value.bold else text
 
     def line(values: list[str]) -> str:
-        return " & ".join(values) + r" \\"
+        # After the end of a row, a bracket or a star would be read as an option of it.
+        first = "{}" * values[0].startswith(("[", "*"))
+        return first + " & ".join(values) + r" \\"
 
     align = "".join("r" if c.numeric else "l" for c in table.columns)
     head = [r"\toprule", line([_latex(c.header) for c in table.columns]), r"\midrule"]

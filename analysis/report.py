@@ -14,6 +14,7 @@ from analysis.load import load_bundle
 from analysis.page import write_page
 from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
 from analysis.samples import Sample
+from analysis.storing import store
 from analysis.tables import (
     NOT_ABOVE_INPUT,
     main_cells,
@@ -52,13 +53,12 @@ def build_report(bundle_dir: Path) -> ReportSummary:
     """
     bundle = load_bundle(bundle_dir)
     folder = bundle_dir / "tables"
-    folder.mkdir(parents=True, exist_ok=True)
     written = []
     tables = all_tables(bundle)
     for table in tables:
         for suffix, form in FORMATS.items():
             path = folder / f"{table.name}.{suffix}"
-            path.write_text(form(table), encoding="utf-8", newline="\n")
+            store(bundle, path, form(table).encode())
         written.append(folder / f"{table.name}.md")
     drawn, skipped = draw_all(bundle, bundle_dir / "figures")
     found = findings(bundle)

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from analysis import figures as style
 from analysis.figures_training import triplets
+from analysis.plots import Figure
 
 DPI = 100  # hundreds of runs have theirs
 

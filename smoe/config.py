@@ -26,7 +26,7 @@ REVISION = 3  # part of every identity; raised when the code computes other numb
 class Settings(BaseModel):
     """Base of all settings: immutable, and a misspelt field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ModelConfig(Settings):

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from stored import checks
 from stored.columns import REPEATED, TABLES
 from stored.description import read_description
-from stored.digests import KEY, digest
+from stored.digests import KEY, OWN, digest
 from stored.errors import BundleError
 from stored.text import plain
 
@@ -34,6 +34,7 @@ class Stored:
         routing: One row per run, utterance and layer, and expert where `weight` is a column.
         history: One row per run and logged step.
         examples: Spectrograms of the example triplet; empty if none are stored.
+        mark: Digest of `study.json`, another one whenever the bundle is.
     """
 
     study: dict[str, Any]
@@ -42,6 +43,7 @@ class Stored:
     routing: pd.DataFrame
     history: pd.DataFrame
     examples: dict[str, np.ndarray]
+    mark: str
 
 
 def read_bundle(folder: Path) -> Stored:
@@ -70,8 +72,19 @@ def describe_bundle(folder: Path) -> dict[str, Any]:
     Raises:
         BundleError: the file is missing, unreadable or damaged.
     """
-    path = folder / "study.json"
-    return read_description(path, _content(path, "name a study that has results, or run it first"))
+    return read_description(folder / OWN, _description_of(folder))
+
+
+def mark_of(folder: Path) -> str:
+    """Return the digest of a bundle's `study.json`, as `Stored.mark`; empty where it is none."""
+    try:
+        return digest((folder / OWN).read_bytes())
+    except OSError:
+        return ""
+
+
+def _description_of(folder: Path) -> bytes:
+    return _content(folder / OWN, "name a study that has results, or run it first")
 
 
 def intact_examples(folder: Path) -> bytes | None:
@@ -85,7 +98,8 @@ def intact_examples(folder: Path) -> bytes | None:
 
 
 def _read(folder: Path) -> Stored:
-    study = describe_bundle(folder)
+    described = _description_of(folder)
+    study = read_description(folder / OWN, described)
     tables = {name: _table(folder / name, study[KEY]) for name in TABLES}
     runs, utterances, routing, history = (_frame(table) for table in tables.values())
     paths = [folder / name for name in TABLES]
@@ -94,7 +108,7 @@ def _read(folder: Path) -> Stored:
     checks.check_routing(paths[2], routing, runs, utterances)
     checks.check_history(paths[3], history, runs)
     examples = _examples(folder / EXAMPLES, study[KEY])
-    return Stored(study, runs, utterances, routing, history, examples)
+    return Stored(study, runs, utterances, routing, history, examples, digest(described))
 
 
 def _state(folder: Path) -> list[tuple[str, int, int]]:

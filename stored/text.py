@@ -1,5 +1,6 @@
 """Text that came from users, files or services, made safe to show."""
 
+import re
 import unicodedata
 
 # Characters that a terminal, a browser or an editor acts upon instead of showing them.
@@ -30,6 +31,11 @@ def plain_json(value: object) -> object:
     if isinstance(value, dict):
         return {plain(str(key)): plain_json(each) for key, each in value.items()}
     return value
+
+
+def markdown(text: str) -> str:
+    """Return text that Markdown shows as it stands, on one line."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~$&!])", r"\\\1", plain(text))
 
 
 def _seen(character: str) -> str:

@@ -65,7 +65,7 @@ def test_a_damaged_database_is_named_with_the_remedy(tmp_path: Path):
     shutil.copytree(ROOT / "results" / "quick", tmp_path / "quick")
     (tmp_path / ".mlflow").mkdir()
     (tmp_path / ".mlflow" / "mlflow.db").write_text("no database, but long enough to be read " * 9)
-    with pytest.raises(UserError, match=r"\.mlflow cannot be used .*remove that folder"):
+    with pytest.raises(UserError, match=r"\.mlflow cannot be used .*move that folder aside"):
         rebuild(tmp_path, "quick")
 
 

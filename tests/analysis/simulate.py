@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import vocabulary as words
+from stored.columns import TABLES
 
 CONTROLS = ["dense", "dense-params", "dense-macs", "uniform", "shuffled-labels"]
 FULL = words.FULL_CELL
@@ -22,7 +23,7 @@ EVERY = [
     *[words.cell_code(p, axes) for p in words.placements()[1:] for axes in ALL_AXES],
 ]
 _BASE = {  # value of the unprocessed input and typical gain of a dense network, per condition
-    "pesq_wb": {"noise": 2.05, "reverb": 2.30, "both": 1.90, "clean": 4.50},
+    "pesq_wb": {"noise": 2.05, "reverb": 2.30, "both": 1.90, "clean": 4.20},
     "stoi": {"noise": 0.70, "reverb": 0.68, "both": 0.58, "clean": 0.90},
     "estoi": {"noise": 0.60, "reverb": 0.55, "both": 0.40, "clean": 0.90},
     "si_sdr_db": {"noise": 5.0, "reverb": -3.0, "both": -6.0, "clean": 40.0},
@@ -207,7 +208,8 @@ def _rows(
         values = utterances["condition"].map(base) + difficulty * _SCALE[metric] * ~clean
         if processed:
             values += np.where(clean, -0.1, 1) * _GAIN[metric] + _SCALE[metric] * (gain + noise)
-        frame[metric] = values
+        bounds = TABLES["utterances.parquet"][metric]
+        frame[metric] = np.clip(values, bounds.low, bounds.high)
     return frame
 
 

@@ -110,7 +110,7 @@ def test_metric_without_any_value_in_a_run(folder):
         return frame
 
     edit(folder, "utterances.parquet", erase)
-    assert "no STOI at all for run dense-1" in refused(folder)
+    assert "no stoi at all for run dense-1" in refused(folder)
 
 
 def test_utterance_scored_twice(folder):
