@@ -214,7 +214,7 @@ def _parquet(table: pd.DataFrame) -> bytes:
     others = [name for name in arrow.schema.names if name not in floats]
     buffer = io.BytesIO()
     pq.write_table(
-        arrow, buffer, compression="zstd", compression_level=9, use_dictionary=others,
-        use_byte_stream_split=floats, row_group_size=len(arrow) or None,
+        arrow, buffer, compression="zstd", compression_level=9, use_dictionary=others,  # pyright: ignore
+        use_byte_stream_split=floats, row_group_size=len(arrow) or None,  # pyright: ignore
     )  # fmt: skip
     return buffer.getvalue()

@@ -146,7 +146,7 @@ def _variation(table: dict[str, Any], cells: tuple[str, ...], path: Path) -> Var
     patterns = table.get("cells")
     chosen = None if patterns is None else tuple(c for c in expand(patterns) if c in cells)
     if chosen == ():
-        raise UserError(f"{path}: [[vary]] names no cell of the study: {', '.join(patterns)}.")
+        raise UserError(f"{path}: [[vary]] names no cell of the study: {patterns}.")
     settings: dict[str, tuple[Any, ...]] = {}
     for section, fields in table.items():
         if section == "cells":
