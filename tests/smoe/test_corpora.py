@@ -14,7 +14,7 @@ import torch
 from smoe import config
 from smoe.corpora import Corpus, open_corpus
 from smoe.corpora.noises import FAMILIES
-from smoe.corpora.pool import KINDS, SPLITS, load
+from smoe.corpora.pool import FORMAT, KINDS, SPLITS, load
 from smoe.corpora.synthetic import BABBLE_TALKERS, FULL, voice
 from smoe.corpora.test_set import test_set as make_test_set
 from smoe.errors import UserError
@@ -91,7 +91,7 @@ def test_a_damaged_cache_is_not_taken_for_whole(
     elif damage == "no mark":
         mark.unlink()
     else:
-        mark.write_text(mark.read_text().replace("1 ", "0 ", 1))
+        mark.write_text(mark.read_text().replace(f"{FORMAT} ", "0 ", 1))
     assert load(folder, "copy") is None
 
 
