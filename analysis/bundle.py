@@ -106,28 +106,28 @@ class Bundle:
         return TestSet(self.strata, {k: pd.factorize(v)[0] for k, v in clusters.items()})
 
     def cells(self) -> list[str]:
-        """Cells with at least one finished run, without the unprocessed input, in table order."""
+        """Return the cells with finished runs, without the unprocessed input, in table order."""
         return sorted(set(self.run_rows) - {words.UNPROCESSED}, key=words.cell_order)
 
     def cell_row(self, cell: str) -> pd.Series:
-        """What all runs of a cell have in common (the row of its first run)."""
+        """Return what all runs of a cell have in common (the row of its first run)."""
         return self.runs.iloc[self.run_rows[cell][0]]
 
     def has(self, cell: str) -> bool:
-        """Whether a cell has finished runs."""
+        """Return whether a cell has finished runs."""
         return cell in self.run_rows
 
     def missing_seeds(self, cell: str) -> list[int]:
-        """Planned seeds of a planned cell that have no finished run."""
+        """Return planned seeds of a planned cell that have no finished run."""
         done = set(self.run_seeds[self.run_rows[cell]]) if self.has(cell) else set()
         return [seed for seed in self.seeds if seed not in done]
 
     def in_conditions(self, conditions: tuple[str, ...]) -> np.ndarray:
-        """Mask over the test utterances, [U]."""
+        """Return the mask of the utterances in these conditions, [U]."""
         return np.isin(self.strata, [words.CONDITIONS.index(c) for c in conditions])
 
     def sample(self, cell: str, metric: str, counterfactual: str = "learned") -> Sample:
-        """Scores of a cell over its seeds and all test utterances."""
+        """Return scores of a cell over its seeds and all test utterances."""
         rows = self.run_rows[cell]
         index = words.COUNTERFACTUALS.index(counterfactual)
         return Sample(

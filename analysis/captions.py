@@ -19,7 +19,7 @@ OVERALL = "Overall is the mean over the distorted utterances (noise, reverb, bot
 
 
 def measured(bundle: Bundle) -> str:
-    """Utterances, seeds and what the intervals cover."""
+    """Say how many utterances and seeds there are and what the intervals cover."""
     counts = Counter(bundle.utterances["condition"])
     parts = [f"{counts[c]} {c}" for c in words.DISTORTED if counts[c]]
     clean = f" and {counts['clean']} clean" if counts["clean"] else ""
@@ -28,7 +28,7 @@ def measured(bundle: Bundle) -> str:
 
 
 def seeds_and_interval(bundle: Bundle) -> str:
-    """The number of seeds and what the plus-minus sign stands for."""
+    """Say how many seeds there are and what the plus-minus sign stands for."""
     runs = bundle.runs[bundle.runs["cell"] != words.UNPROCESSED]
     most = int(runs.groupby("cell").size().max()) if len(runs) else 0
     if most > 1:
@@ -40,12 +40,12 @@ def seeds_and_interval(bundle: Bundle) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """`1 seed`, `3 seeds`."""
+    """Return `1 seed`, `3 seeds`."""
     return f"{n} {noun}" + ("s" if n != 1 else "")
 
 
 def clusters(bundle: Bundle) -> str:
-    """Which utterances count as alike, and what the bundle does not say about them."""
+    """Say which utterances count as alike, and what the bundle does not say about them."""
     members = bundle.test_set.cluster_members
     named = {"speaker": "speaker", "noise": "noise recording", "room": "room"}
     parts = [f"{named[kind]} ({m.shape[1]})" for kind, m in members.items()]
@@ -70,7 +70,7 @@ def verdicts(
     group: str = "the rows",
     moderated: bool = False,
 ) -> list[str]:
-    """How verdicts came about: tests, margins with their share, clusters, power.
+    """Say how verdicts came about: tests, margins with their share, clusters, power.
 
     Args:
         bundle: The study.
@@ -102,23 +102,23 @@ def verdicts(
 
 
 def _training_variance(known: list[Comparison], moderated: bool) -> str:
-    least = min(c.n_seeds for c in known)
-    if least < FEWEST_SEEDS:
-        return (
-            f"No verdict is given with fewer than {FEWEST_SEEDS} seeds: too little is known of the "
-            "spread between trainings."
-        )
+    few = (
+        f"No verdict is given with fewer than {FEWEST_SEEDS} seeds: too little is known of the "
+        "spread between trainings."
+    )
+    if max(c.n_seeds for c in known) < FEWEST_SEEDS:
+        return few
     text = "Training variance: each difference's own values in the seeds"
     if moderated:
         text += (
             f", moderated over cells with and over cells without a late decoder (from {FEWEST} "
             "cells of a kind on)"
         )
-    return f"{text}."
+    return f"{text}. {few}" if min(c.n_seeds for c in known) < FEWEST_SEEDS else f"{text}."
 
 
 def power(known: list[Comparison], metric: str, margin: float | None) -> str:
-    """The smallest difference that the tests find, and the seeds that the margin needs."""
+    """Say which difference the tests find, and how many seeds the margin needs."""
     text = detectable([*known])
     if margin is not None:
         text += f" {seeds_sentence(known, metric, margin)}"
@@ -126,7 +126,7 @@ def power(known: list[Comparison], metric: str, margin: float | None) -> str:
 
 
 def detectable(comparisons: list[Comparison | None]) -> str:
-    """The smallest difference that the tests of a table can find, before and after Holm."""
+    """Say which difference the tests of a table can find, before and after Holm."""
     known = [c for c in comparisons if c is not None and c.n_seeds >= FEWEST_SEEDS]
     alone = [c.detectable() for c in known]
     if not np.isfinite(alone).any():
@@ -139,7 +139,7 @@ def detectable(comparisons: list[Comparison | None]) -> str:
 
 
 def missing(bundle: Bundle, cells: list[str]) -> list[str]:
-    """One note about planned runs of these cells that have no result, grouped by reason."""
+    """Name the planned runs of these cells that have no result, grouped by reason."""
     reasons = {(f["cell"], f["seed"]): f["reason"] for f in bundle.study.get("failed", [])}
     groups: dict[str, dict[str, list[str]]] = {}
     for cell in cells:
@@ -155,7 +155,7 @@ def missing(bundle: Bundle, cells: list[str]) -> list[str]:
 
 
 def unscored(bundle: Bundle, cells: list[str]) -> list[str]:
-    """One note about scores that failed and therefore do not count."""
+    """Count the scores that failed and therefore do not count."""
     runs = bundle.runs.index[bundle.runs["cell"].isin(cells)]
     failed = bundle.errors[bundle.errors["run"].isin(runs)]
     failed = failed[failed["counterfactual"] == "learned"]
@@ -169,7 +169,7 @@ def unscored(bundle: Bundle, cells: list[str]) -> list[str]:
 
 
 def row_label(bundle: Bundle, cell: str, name: str | None = None) -> str:
-    """Name of a cell (or `name`), with `failed`, `missing` or the seeds it has if incomplete."""
+    """Return a cell's name (or `name`), with `failed`, `missing` or its seeds if incomplete."""
     name = words.cell_name(cell) if name is None else name
     absent = bundle.missing_seeds(cell) if cell in bundle.planned else []
     if not absent:

@@ -80,12 +80,12 @@ class Comparison:
         return verdict
 
     def detectable(self, comparisons: int = 1) -> float:
-        """Smallest difference that this test finds with 80 % power in a family of this size."""
+        """Return the smallest difference found with 80 % power in a family of this size."""
         return hypotheses.detectable_effect(self.interval.components, self.alpha, comparisons)
 
 
 def margin_share(margin: float | None, gain: float) -> str:
-    """`24 % of gain`: a margin as a share of what the dense network gains over its input."""
+    """Return a margin as a share of what the dense network gains: `24 % of gain`."""
     if margin is None or not gain > 0:
         return "dense gain not known"
     return f"{margin / gain * 100:.0f} % of gain"
@@ -141,7 +141,7 @@ def judge(
 
 
 def _seed_components(samples: list[Sample], kinds: list[str] | None) -> list[Component | None]:
-    """Moderated training variance of each sample; None where it is the sample's own.
+    """Return the moderated training variance of each sample; None where it is its own.
 
     Samples learn from each other if they are of one kind and have the same seeds.
     """
@@ -159,7 +159,7 @@ def _seed_components(samples: list[Sample], kinds: list[str] | None) -> list[Com
 
 
 def noise_kinds(bundle: Bundle, cells: list[str]) -> list[str]:
-    """Kind of each cell's difference to a dense network: with or without a late decoder.
+    """Return each cell's kind of difference to a dense network: with or without late decoder.
 
     Late-decoder cells vary several times as much between trainings as others (STOI and SI-SDR).
     """
@@ -176,7 +176,7 @@ def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def dense_gain(bundle: Bundle, metric: str) -> float:
-    """What the dense network gains over the unprocessed input; NaN without either.
+    """Return what the dense network gains over the unprocessed input; NaN without either.
 
     Mean over the distorted utterances: the scale on which a margin is large or small.
     """
@@ -186,7 +186,7 @@ def dense_gain(bundle: Bundle, metric: str) -> float:
 
 
 def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
-    """`±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
+    """Return `±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
     name, margin = words.METRICS[metric], rules.margins.get(metric)
     if margin is None:
         return f"no margin for {name.label}"
@@ -194,7 +194,7 @@ def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
 
 
 def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:
-    """Row that is better than every other one after Holm; None if no row is.
+    """Return the row that is better than every other one after Holm; None if no row is.
 
     The family is the row with the highest mean against each other row.
     """
@@ -213,7 +213,7 @@ def differences_to(
     bundle: Bundle, cells: list[str], references: list[str | None], metric: str,
     conditions: tuple[str, ...] = words.DISTORTED,
 ) -> list[Sample | None]:  # fmt: skip
-    """Paired differences of cells to their references; None where either is missing."""
+    """Pair cells with their references; None where either is missing."""
     mask = bundle.in_conditions(conditions)
     result: list[Sample | None] = []
     for cell, reference in zip(cells, references, strict=True):

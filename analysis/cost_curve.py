@@ -38,7 +38,7 @@ class CurvePoint:
 
 @lru_cache(maxsize=8)
 def curve_cells(bundle: Bundle, cost: str) -> dict[str, float]:
-    """Dense cells that have runs, from the cheapest to the dearest, with their cost.
+    """Return the dense cells that have runs, from the cheapest to the dearest, with their cost.
 
     Every cell without experts is one; of two with equal cost the first counts.
     """
@@ -52,7 +52,7 @@ def curve_cells(bundle: Bundle, cost: str) -> dict[str, float]:
 
 
 def point_at(bundle: Bundle, cell: str, cost: str) -> CurvePoint | str:
-    """The dense curve at the cost of a cell, or the reason why there is none.
+    """Return the dense curve at the cost of a cell, or the reason why there is none.
 
     Args:
         bundle: The study.
@@ -79,7 +79,7 @@ def difference_to_curve(
     bundle: Bundle, cell: str, point: CurvePoint, metric: str,
     conditions: tuple[str, ...] = words.DISTORTED,
 ) -> Sample:  # fmt: skip
-    """Cell minus the dense curve at its cost, paired by seed and utterance."""
+    """Subtract the dense curve at its cost from a cell, paired by seed and utterance."""
     samples = [bundle.sample(c, metric) for c in (cell, *point.weights)]
     weights = np.array([1.0, *(-w for w in point.weights.values())])
     return combine(samples, weights).restrict(bundle.in_conditions(conditions))
@@ -88,7 +88,7 @@ def difference_to_curve(
 def curve_differences(
     bundle: Bundle, cells: list[str], cost: str, metric: str
 ) -> list[Sample | str | None]:
-    """Each cell minus the curve; the reason where there is none, None for a cell without runs."""
+    """Subtract the curve from each cell; the reason where there is none, None without runs."""
     result: list[Sample | str | None] = []
     for cell in cells:
         if not bundle.has(cell) or not np.isfinite(float(bundle.cell_row(cell)[cost] or np.nan)):
@@ -103,7 +103,7 @@ def curve_differences(
 
 
 def range_sentence(bundle: Bundle, cost: str) -> str:
-    """Which dense networks make the curve, from where to where."""
+    """Say which dense networks make the curve, from where to where."""
     curve = curve_cells(bundle, cost)
     if len(curve) < 2:
         return f"There is no dense curve over {COSTS[cost]}: fewer than two dense networks."

@@ -30,7 +30,7 @@ class Point:
 
 
 def front(cost: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """Whether each cell is on the Pareto front: none costs no more and scores higher.
+    """Return whether each cell is on the Pareto front: none costs no more and scores higher.
 
     Of cells equal in cost only the best stays; equal in both, all stay.
 
@@ -45,7 +45,7 @@ def front(cost: np.ndarray, quality: np.ndarray) -> np.ndarray:
 
 
 def points(bundle: Bundle) -> list[Point]:
-    """Every cell that has a cost and all seeds of the study, with its place on the front."""
+    """Return every cell that has a cost and all seeds of the study, with its place on the front."""
     mask = bundle.in_conditions(words.DISTORTED)
     cells = [
         c

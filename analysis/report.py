@@ -68,7 +68,7 @@ def build_report(bundle_dir: Path) -> ReportSummary:
 
 
 def screen(folder: Path) -> str:
-    """Tables 1 and 2 for a terminal, what was found, and where everything lies.
+    """Return tables 1 and 2 for a terminal, what was found, and where everything lies.
 
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
@@ -88,7 +88,7 @@ def screen(folder: Path) -> str:
 
 
 def main_table_text(bundle: Bundle) -> str:
-    """Table 1 for a terminal: all metrics overall, then PESQ-WB by condition; 100 columns."""
+    """Return table 1 for a terminal: all metrics, then the primary one by condition."""
     cells = main_cells(bundle)
     overall = [quality_column(bundle, cells, m) for m in words.METRICS]
     heard = [c for c in words.CONDITIONS if bundle.in_conditions((c,)).any()]
@@ -111,7 +111,7 @@ def main_table_text(bundle: Bundle) -> str:
 
 
 def placement_table_text(bundle: Bundle) -> str:
-    """Table 2 for a terminal: placement, PESQ-WB, STOI, difference to dense and verdict."""
+    """Return table 2 for a terminal: placement, PESQ-WB, STOI, difference to dense and verdict."""
     full = placement_table(bundle)
     wanted = ["placement", "pesq_wb", "stoi", "si_sdr_db", "difference_to_dense", "verdict"]
     keep = [[c.key for c in full.columns].index(key) for key in wanted]
@@ -122,7 +122,7 @@ def placement_table_text(bundle: Bundle) -> str:
 
 
 def findings(bundle: Bundle) -> list[str]:
-    """What the study says, one sentence each, every number with its interval."""
+    """Say what the study found, one sentence each, every number with its interval."""
     sentences = []
     if bundle.has(words.FULL_CELL):
         sentences += _against(bundle, words.FULL_CELL)

@@ -153,7 +153,7 @@ def counterfactual_samples(bundle: Bundle, cell: str, metric: str) -> dict[str, 
 
 
 def oracle_gain_retained(samples: dict[str, Sample]) -> Interval | None:
-    """(learned - uniform) / (oracle - uniform): how much of perfect routing's gain is realised.
+    """Return (learned - uniform) / (oracle - uniform), the share of the oracle's gain realised.
 
     Interval after Fieller (1954): all shares r for which the mean of ``(learned - uniform) -
     r (oracle - uniform)`` may be zero; half its width stands on both sides of the estimate. None

@@ -31,11 +31,11 @@ class Sample:
     weights: dict[str, float] = field(default_factory=dict)
 
     def restrict(self, mask: np.ndarray) -> "Sample":
-        """Only the utterances in the mask, [U]; the others become missing."""
+        """Keep the utterances in the mask, [U]; the others become missing."""
         return replace(self, scores=np.where(mask, self.scores, np.nan))
 
     def complete(self) -> np.ndarray:
-        """Mask of the utterances that have a value for every seed, [U]."""
+        """Return the mask of the utterances that have a value for every seed, [U]."""
         return np.isfinite(self.scores).all(axis=0) & np.full(
             self.scores.shape[1], bool(self.seeds)
         )
@@ -46,18 +46,18 @@ class Sample:
         return int(self.complete().sum())
 
     def values(self) -> tuple[np.ndarray, TestSet]:
-        """Scores of the complete utterances, [S, U'], and what these have in common."""
+        """Return scores of the complete utterances, [S, U'], and what these have in common."""
         mask = self.complete()
         return self.scores[:, mask], self.test_set.take(mask)
 
     def mean(self) -> Interval | None:
-        """Mean over seeds and utterances with its 95 % interval; None without any score."""
+        """Return the mean over seeds and utterances with its interval; None without any score."""
         scores, test_set = self.values()
         return mean_interval(scores, test_set) if scores.size else None
 
 
 def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Scores [n, S, U] of several cells over the seeds that all of them have, and those seeds.
+    """Return scores [n, S, U] of cells over the seeds that all of them have, and those seeds.
 
     Samples that depend on no seed are repeated for each one.
     """
@@ -73,7 +73,7 @@ def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
 
 
 def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
-    """Weighted sum of paired cells, seed by seed and utterance by utterance."""
+    """Sum paired cells with weights, seed by seed and utterance by utterance."""
     scores, seeds = align(samples)
     cells: Counter[str] = Counter()
     for sample, weight in zip(samples, weights, strict=True):
@@ -83,10 +83,10 @@ def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
 
 
 def difference(first: Sample, second: Sample) -> Sample:
-    """Paired differences, first minus second."""
+    """Subtract the second sample from the first, paired."""
     return combine([first, second], np.array([1.0, -1.0]))
 
 
 def mean_of(samples: list[Sample]) -> Sample:
-    """Average of paired samples."""
+    """Average paired samples."""
     return combine(samples, np.full(len(samples), 1 / len(samples)))

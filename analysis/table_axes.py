@@ -29,7 +29,7 @@ def _columns(primary: str) -> list[Column]:
 
 
 def axis_table(bundle: Bundle, axis: str) -> Table:
-    """Paired differences between the two levels of an axis, judged in every metric.
+    """Make the table of differences between the two levels of an axis, judged in every metric.
 
     Rows: the mean over all pairs of cells that differ in this axis alone, then for each setting of
     the other two axes the mean over its placements, then controls of the routing.

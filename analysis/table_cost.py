@@ -18,7 +18,7 @@ _TIMES = [
 
 
 def cost_table(bundle: Bundle) -> Table:
-    """Parameters, MACs, times where they are the cell's own, and the difference at equal cost."""
+    """Make table 8: parameters, MACs, times that are a cell's own, difference at equal cost."""
     cells, metric = bundle.cells(), bundle.primary
     at_cost = [cost_columns(bundle, cells, cost) for cost in COSTS]
     rows = [

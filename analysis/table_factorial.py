@@ -38,7 +38,7 @@ class Design:
         return align(self.cells)[1]
 
     def contrasts(self) -> dict[str, list[tuple[str, Sample]]]:
-        """Kind of effect to named contrast scores."""
+        """Return kind of effect to named contrast scores."""
         k = len(self.factors)
         pairs, interactions = factorial.two_way_interactions(k)
         kinds = {
@@ -57,7 +57,7 @@ class Design:
 
 
 def judged_effects(bundle: Bundle, designs: list[Design]) -> dict[str, dict[str, Comparison]]:
-    """Group (design and kind of effect) to named effects; each group is one family.
+    """Judge effects by group (design and kind of effect); each group is one family.
 
     Each effect's training variance comes from its own value in each seed: effects are few and
     unlike in noise, so nothing is moderated. The designs are of one metric.
@@ -80,9 +80,10 @@ def judged_effects(bundle: Bundle, designs: list[Design]) -> dict[str, dict[str,
 
 
 def effect_intervals(bundle: Bundle, design: Design) -> dict[str, list[tuple[str, Comparison]]]:
-    """Kind of effect to named effects, each kind judged as one family."""
-    groups = judged_effects(bundle, [design])
-    return {g.removeprefix(f"{design.title}: "): [*e.items()] for g, e in groups.items()}
+    """Judge a design's effects by kind, each kind as one family."""
+    groups = judged_effects(bundle, complete_designs(bundle, design.metric))
+    start = f"{design.title}: "
+    return {g.removeprefix(start): [*e.items()] for g, e in groups.items() if g.startswith(start)}
 
 
 def _placement_cells(levels: tuple[str, str, str]) -> list[str]:
@@ -117,7 +118,7 @@ def _samples(bundle: Bundle, cells: list[str], metric: str) -> list[Sample]:
 
 
 def complete_designs(bundle: Bundle, metric: str = words.PRIMARY) -> list[Design]:
-    """Every complete design: placements, axes, and all eight factors at once.
+    """Return every complete design: placements, axes, and all eight factors at once.
 
     Placements at the reference setting, or else at each complete one. Axes averaged over the
     placements that have all eight cells. All eight factors: the empty placement is the dense
@@ -165,7 +166,7 @@ def _all_factors(bundle: Bundle, metric: str) -> Design:
 
 
 def incomplete_reasons(bundle: Bundle) -> list[str]:
-    """Why a design is absent: how many of its cells have no run."""
+    """Say why a design is absent: how many of its cells have no run."""
     reasons = []
     absent = [c for c in _placement_cells(words.REFERENCE_AXES) if not bundle.has(c)]
     if absent:
@@ -211,7 +212,7 @@ def _columns(primary: str) -> list[Column]:
 
 
 def factorial_table(bundle: Bundle) -> Table:
-    """Table 6, one family of tests per design, kind of effect and metric."""
+    """Make table 6, one family of tests per design, kind of effect and metric."""
     primary = bundle.primary
     designs = {metric: complete_designs(bundle, metric) for metric in words.METRICS}
     found = {metric: judged_effects(bundle, own) for metric, own in designs.items()}

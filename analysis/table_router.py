@@ -20,7 +20,7 @@ def _forced_routings(bundle: Bundle) -> tuple[str, ...]:
 
 
 def router_table(bundle: Bundle) -> Table:
-    """Table 7a: accuracy beside chance and majority, calibration, usage, oracle gain retained."""
+    """Make table 7a: accuracy beside chance and majority, calibration, usage, oracle gain."""
     rows, collapsed = [], []
     cells = routing.router_cells(bundle)
     heard = [c for c in words.CONDITIONS if bundle.in_conditions((c,)).any()]
@@ -66,7 +66,7 @@ def router_table(bundle: Bundle) -> Table:
 
 
 def counterfactual_table(bundle: Bundle) -> Table:
-    """Table 7b: what other routing decisions would have cost the same weights."""
+    """Make table 7b: what other routing decisions would have cost the same weights."""
     forced = _forced_routings(bundle)
     blocks = [_forced(bundle, metric, forced) for metric in ("pesq_wb", "stoi")]
     rows = [row for block in blocks for row in block.rows]
@@ -116,7 +116,7 @@ def _forced(bundle: Bundle, metric: str, forced: tuple[str, ...]) -> _Forced:
 
 
 def specialisation_table(bundle: Bundle) -> Table:
-    """Table 7c: causal specialisation, each condition with each expert alone."""
+    """Make table 7c: causal specialisation, each condition with each expert alone."""
     entries: list[tuple[str, str, Sample, Sample]] = []
     for cell in routing.router_cells(bundle):
         samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)

@@ -24,13 +24,13 @@ _CONDITION_SETS = {"overall": words.DISTORTED, **{c: (c,) for c in words.CONDITI
 def samples_of(
     bundle: Bundle, cells: list[str], metric: str, conditions: tuple[str, ...] = words.DISTORTED
 ) -> list[Sample | None]:
-    """Scores of the cells in these conditions; None for a cell without runs."""
+    """Return scores of the cells in these conditions; None for a cell without runs."""
     mask = bundle.in_conditions(conditions)
     return [bundle.sample(c, metric).restrict(mask) if bundle.has(c) else None for c in cells]
 
 
 def not_above_input(bundle: Bundle, cell: str, metric: str) -> bool:
-    """Whether a cell's mean over the distorted utterances is not above the input's."""
+    """Return whether a cell's mean over the distorted utterances is not above the input's."""
     if cell == words.UNPROCESSED or not bundle.has(words.UNPROCESSED):
         return False
     difference = differences_to(bundle, [cell], [words.UNPROCESSED], metric)[0]
@@ -41,7 +41,7 @@ def not_above_input(bundle: Bundle, cell: str, metric: str) -> bool:
 def quality_column(
     bundle: Bundle, cells: list[str], metric: str, conditions: tuple[str, ...] = words.DISTORTED
 ) -> list[Entry]:
-    """Means of a metric over the cells; the best is bold, one not above the input is marked."""
+    """Return a metric's means; the best is bold, one not above the input is marked."""
     samples = samples_of(bundle, cells, metric, conditions)
     best = best_of(bundle, samples, metric)
     decimals = words.METRICS[metric].decimals
@@ -56,7 +56,7 @@ def quality_column(
 
 
 def not_above_note(bundle: Bundle, cells: list[str]) -> list[str]:
-    """Footnote naming the cells whose mean is not above the unprocessed input's."""
+    """Name the cells whose mean is not above the unprocessed input's."""
     named = [
         f"{cell} ({', '.join(poor)})"
         for cell in cells
@@ -71,7 +71,7 @@ def not_above_note(bundle: Bundle, cells: list[str]) -> list[str]:
 
 
 def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]:
-    """Difference, adjusted p-value and verdict of one comparison."""
+    """Return difference, adjusted p-value and verdict of one comparison."""
     if comparison is None:
         return [Entry(np.nan), MISSING, MISSING]
     decimals = words.METRICS[metric].decimals
@@ -83,7 +83,7 @@ def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]
 
 
 def main_cells(bundle: Bundle) -> list[str]:
-    """Rows of table 1: input, dense networks, the full S-MoE (without it: every S-MoE cell)."""
+    """Return the rows of table 1: input, dense networks, the full S-MoE or else every S-MoE."""
     known = [*bundle.planned, *bundle.cells()]
     smoe = [words.FULL_CELL] if words.FULL_CELL in known else [c for c in known if "." in c]
     fixed = [words.UNPROCESSED] if bundle.has(words.UNPROCESSED) else []
@@ -93,7 +93,7 @@ def main_cells(bundle: Bundle) -> list[str]:
 
 
 def main_table(bundle: Bundle) -> Table:
-    """Table 1: all metrics, overall and by condition, with verdicts against the dense network."""
+    """Make table 1: all metrics, overall and by condition, with verdicts against dense."""
     cells = main_cells(bundle)
     sets = {k: v for k, v in _CONDITION_SETS.items() if bundle.in_conditions(v).any()}
     rows, judged = [], []
@@ -142,7 +142,7 @@ def _equal_cost_note(bundle: Bundle) -> list[str]:
 
 
 def placement_table(bundle: Bundle) -> Table:
-    """Table 2: the 32 placements with multiple experts, supervised global routing."""
+    """Make table 2: the 32 placements with multiple experts, supervised global routing."""
     every = [words.cell_code(p) for p in words.placements()]
     cells = [c for c in every if c in bundle.planned or bundle.has(c)]
     absent, kinds = len(every) - len(cells), noise_kinds(bundle, cells)
@@ -201,7 +201,7 @@ def _others(bundle: Bundle) -> list[str]:
 
 
 def cost_columns(bundle: Bundle, cells: list[str], cost: str) -> list[list[Value]]:
-    """Difference to the dense curve at equal cost and its verdict, for each cell."""
+    """Return each cell's difference to the dense curve at equal cost and its verdict."""
     found = curve_differences(bundle, cells, cost, bundle.primary)
     pairs = [sample if isinstance(sample, Sample) else None for sample in found]
     judged = judge(bundle, [*pairs], bundle.primary, kinds=noise_kinds(bundle, cells))
@@ -230,7 +230,7 @@ def _placement_columns(bundle: Bundle) -> list[Column]:
 
 
 def cost_headers() -> list[Column]:
-    """Columns of `cost_columns`, for each cost."""
+    """Return the headers of `cost_columns`, for each cost."""
     return [
         column
         for cost, name in COSTS.items()
