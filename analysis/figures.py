@@ -83,10 +83,10 @@ def light_grid(axes: Axes, axis: str = "x") -> None:
 
 def all_figures() -> dict[str, tuple[str, Callable[[Bundle], Figure]]]:
     """File name to title and drawing function, in the order of the report."""
-    from analysis import figures_quality, figures_routing, figures_training
+    from analysis import figures_heatmap, figures_quality, figures_routing, figures_training
 
     return {
-        "placement_heatmap": ("Gain by placement", figures_quality.placement_heatmap),
+        "placement_heatmap": ("Gain by placement", figures_heatmap.placement_heatmap),
         "effects_shapley": ("Effects and Shapley values", figures_quality.effects),
         "quality_macs": ("Quality against cost", figures_quality.quality_against_macs),
         "paired_differences": ("Differences by utterance", figures_quality.paired_differences),

@@ -5,11 +5,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis import conditions, routing
 from analysis import figures as style
-from analysis import routing
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.figures import NothingToDrawError
+from analysis.samples import Sample
 
 _MOST_ROWS = 20
 _EXPERT_COLOURS = {"weight_noise": style.VERMILION, "weight_reverb": style.BLUE}
@@ -38,37 +39,53 @@ def _example_cell(bundle: Bundle) -> str:
 
 
 def expert_usage(bundle: Bundle) -> Figure:
-    """Noise expert's share of the weights, per cell and condition, with 95 % intervals."""
+    """Noise expert's share of the weights and their sum, by cell and condition, 95 % intervals.
+
+    The paper's mapping lets the weights sum to up to 2; the normalized one to 1.
+    """
     cells = _shown_cells(bundle)
     if not cells:
         raise NothingToDrawError("no run of the study has a router")
-    figure = style.new_figure(style.SINGLE_COLUMN_IN, 0.9 + 0.2 * len(cells))
-    axes = figure.subplots()
+    figure = style.new_figure(5.2, 0.9 + 0.2 * len(cells))
+    shares, sums = figure.subplots(1, 2, sharey=True)
     heard = [c for c in words.CONDITIONS if bundle.in_conditions((c,)).any()]
-    offsets = np.linspace(-0.24, 0.24, len(heard))
     for row, cell in enumerate(cells):
         rows = routing.decisions(bundle, cell)
-        share = routing.per_utterance(bundle, rows, routing.noise_share(rows))
-        for offset, condition in zip(offsets, heard, strict=True):
-            mean = share.restrict(bundle.in_conditions((condition,))).mean()
-            if mean is None:
-                continue
-            half = np.nan_to_num(float(mean.half_width))
-            axes.errorbar(
-                float(mean.estimate), row + offset, xerr=half, markersize=3.2, elinewidth=0.9,
-                color=style.CONDITION_COLOURS[condition], fmt=style.CONDITION_MARKERS[condition],
-                markeredgewidth=0, label=condition if row == 0 else None,
-            )  # fmt: skip
-        if row % 2:
-            axes.axhspan(row - 0.5, row + 0.5, color="#F4F4F4", zorder=0, linewidth=0)
-    axes.axvline(0.5, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1)
-    axes.set_yticks(range(len(cells)), cells, family="DejaVu Sans Mono", fontsize=5.6)
-    axes.set(ylim=(len(cells) - 0.5, -0.5), xlim=(-0.02, 1.02))
-    axes.set_xlabel("noise expert's share of the weights")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    figure.legend(loc="outside upper right", ncols=len(heard), handletextpad=0.1, columnspacing=1)
+        total = rows["weight_noise"].to_numpy() + rows["weight_reverb"].to_numpy()
+        for axes, values in ((shares, routing.noise_share(rows)), (sums, total)):
+            _by_condition(axes, bundle, routing.per_utterance(bundle, rows, values), row, heard)
+    shares.set_yticks(range(len(cells)), cells, family="DejaVu Sans Mono", fontsize=5.6)
+    shares.set(ylim=(len(cells) - 0.5, -0.5), xlim=(-0.02, 1.02))
+    shares.set_xlabel("noise expert's share of the weights")
+    sums.set(xlim=(-0.04, 2.04))
+    sums.set_xlabel("sum of both weights")
+    for axes, middle in ((shares, 0.5), (sums, 1.0)):
+        axes.axvline(middle, color=style.GREY, linewidth=0.7, linestyle=":", zorder=1)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+    handles, labels = shares.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside upper right", ncols=len(heard), handletextpad=0.1,
+        columnspacing=1,
+    )  # fmt: skip
     return figure
+
+
+def _by_condition(axes: Axes, bundle: Bundle, sample: Sample, row: int, heard: list[str]) -> None:
+    """One mark with its interval for each condition, in the row of a cell."""
+    offsets = np.linspace(-0.24, 0.24, len(heard))
+    for offset, condition in zip(offsets, heard, strict=True):
+        mean = sample.restrict(bundle.in_conditions((condition,))).mean()
+        if mean is None:
+            continue
+        half = np.nan_to_num(float(mean.half_width))
+        axes.errorbar(
+            float(mean.estimate), row + offset, xerr=half, markersize=3.2, elinewidth=0.9,
+            color=style.CONDITION_COLOURS[condition], fmt=style.CONDITION_MARKERS[condition],
+            markeredgewidth=0, label=condition if row == 0 else None,
+        )  # fmt: skip
+    if row % 2:
+        axes.axhspan(row - 0.5, row + 0.5, color="#F4F4F4", zorder=0, linewidth=0)
 
 
 def weights_dose(bundle: Bundle) -> Figure:
@@ -112,9 +129,9 @@ def _dose_lines(
     """Mean weight of one expert at each dose; solid for one distortion, dashed for both."""
     sample = routing.per_utterance(bundle, rows, rows[column])
     name = column.removeprefix("weight_")
-    conditions = bundle.utterances["condition"]
+    heard = bundle.utterances["condition"]
     for condition, line in ((None, "-"), ("both", "--")):
-        chosen = conditions == "both" if condition else ~conditions.isin(["both", "clean"])
+        chosen = heard == "both" if condition else ~heard.isin(["both", "clean"])
         points = []
         for dose in np.unique(doses[chosen].dropna()):
             mean = sample.restrict(((doses == dose) & chosen).to_numpy()).mean()
@@ -132,7 +149,11 @@ def _dose_lines(
 
 
 def router_confusion(bundle: Bundle) -> Figure:
-    """Predicted against true class, for the full S-MoE and its neighbours along the axes."""
+    """Predicted against true class, and accuracy by SNR with 95 % intervals.
+
+    For the full S-MoE and its neighbours along the axes. Reverberant speech without noise has no
+    SNR and stands at the right end.
+    """
     cells = routing.router_cells(bundle)
     candidates = [
         words.FULL_CELL, "EMBDL.multi.supervised.per_layer", "EMBDL.multi.implicit.global",
@@ -142,23 +163,59 @@ def router_confusion(bundle: Bundle) -> Figure:
     shown = [c for c in shown if np.isfinite(routing.confusion(bundle, c)).any()]
     if not shown:
         raise NothingToDrawError("no routing decision has a true class to compare with")
-    figure = style.new_figure(0.6 + 1.65 * len(shown), 2.3)
-    figure.set_layout_engine("compressed")
-    grid = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
-    for axes, cell in zip(grid, shown, strict=True):
-        shares = routing.confusion(bundle, cell)
-        axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
-        for true, predicted in np.ndindex(shares.shape):
-            share = shares[true, predicted]
-            axes.text(
-                predicted, true, f"{share * 100:.0f} %" if np.isfinite(share) else "–",
-                ha="center", va="center", fontsize=6.5, color="white" if share > 0.55 else "black",
-            )  # fmt: skip
-        axes.set_xticks(range(words.N_CLASSES), words.CLASSES)
-        axes.set_yticks(range(words.N_CLASSES), words.CLASSES)
-        axes.set_xlabel("predicted class")
+    figure = style.new_figure(0.6 + 1.65 * len(shown), 3.9)
+    grid = figure.subplots(2, len(shown), sharey="row", squeeze=False, height_ratios=(1.25, 1))
+    for axes, cell in zip(grid[0], shown, strict=True):
+        _confusion_tiles(axes, routing.confusion(bundle, cell))
         axes.set_title(words.cell_name(cell).replace("S-MoE ", "").replace(", ", "\n", 1))
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-    grid[0].set_ylabel("true class")
+    grid[0, 0].set_ylabel("true class")
+    for axes, cell in zip(grid[1], shown, strict=True):
+        _accuracy_lines(axes, bundle, cell)
+    grid[1, 0].set_ylabel("accuracy")
+    handles, labels = grid[1, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(handles))
     return figure
+
+
+def _confusion_tiles(axes: Axes, shares: np.ndarray) -> None:
+    axes.imshow(np.nan_to_num(shares), cmap="Blues", vmin=0, vmax=1)
+    for true, predicted in np.ndindex(shares.shape):
+        share = shares[true, predicted]
+        axes.text(
+            predicted, true, f"{share * 100:.0f} %" if np.isfinite(share) else "–",
+            ha="center", va="center", fontsize=6.5, color="white" if share > 0.55 else "black",
+        )  # fmt: skip
+    axes.set_xticks(range(words.N_CLASSES), words.CLASSES)
+    axes.set_yticks(range(words.N_CLASSES), words.CLASSES)
+    axes.set_xlabel("predicted class")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _accuracy_lines(axes: Axes, bundle: Bundle, cell: str) -> None:
+    """Share of right decisions by true class, at each SNR and without noise."""
+    correct = routing.correct_decisions(bundle, cell)
+    parts = conditions.by_snr(bundle)
+    without = ~np.any([*parts.values(), np.zeros(len(bundle.utterances), bool)], axis=0)
+    levels = [*parts.values(), without]
+    for shift, condition in zip((-0.12, 0, 0.12), words.DISTORTED, strict=True):
+        points = []
+        for x, level in enumerate(levels):
+            mean = correct.restrict(level & bundle.in_conditions((condition,))).mean()
+            if mean is not None:
+                bounds = np.nan_to_num([mean.low, mean.high], nan=float(mean.estimate))
+                points.append((x + shift, float(mean.estimate), *np.clip(bounds, 0, 1)))
+        if points:
+            x, y, low, high = np.array(points).T
+            axes.errorbar(
+                x, y, yerr=(y - low, high - y), markersize=3.2, elinewidth=0.8, label=condition,
+                color=style.CONDITION_COLOURS[condition], marker=style.CONDITION_MARKERS[condition],
+            )  # fmt: skip
+    axes.axhline(
+        1 / words.N_CLASSES, color=style.GREY, linewidth=0.8, linestyle=":", label="chance"
+    )
+    names = [name.removeprefix("SNR ").removesuffix(" dB") for name in parts]
+    axes.set_xticks(range(len(levels)), [*names, "no\nnoise"])
+    axes.set_ylim(-0.02, 1.05)
+    axes.set_xlabel("SNR (dB)")
+    style.light_grid(axes, "y")

@@ -24,7 +24,12 @@ _RANGE_DB = 80
 
 
 def learning_curves(bundle: Bundle) -> Figure:
-    """Enhancement loss and routing accuracy during training, mean over seeds."""
+    """Enhancement loss and routing accuracy during training, mean over seeds.
+
+    The loss of supervised cells is that of teacher-forced routing, with the true labels. Drawn from
+    the step on at which the cells differ by at least half of what the loss still falls: before,
+    all curves lie on each other.
+    """
     history = bundle.history.merge(
         bundle.runs[["run_id", "cell"]].astype({"run_id": str}), on="run_id", how="inner"
     )
@@ -46,16 +51,53 @@ def learning_curves(bundle: Bundle) -> Figure:
             ha="right", va="bottom", color=style.GREY, fontsize=6,
         )  # fmt: skip
         grid[1].set_ylim(0, 1.02)
-    grid[-1].set_xlabel("training step")
+    start = differ_from(_smoothed(history, "enhancement_loss"))
+    _cut_before(grid, start)
+    grid[-1].set_xlabel(f"training step, from {start}" if start else "training step")
     grid[0].legend()
     return figure
 
 
+def differ_from(curves: pd.DataFrame) -> int | None:
+    """Return the first step at which cells differ by half of what is left to fall; None if none.
+
+    Never later than half of the training; None for a single cell.
+
+    Args:
+        curves: Smoothed loss, one row per step and one column per cell.
+    """
+    mean = curves.mean(axis=1)
+    left = mean - mean[::-1].cummin()[::-1]
+    spread = curves.max(axis=1) - curves.min(axis=1)
+    steps = curves.index[(spread >= left / 2) & (spread > 0)]
+    first, middle = curves.index[0], curves.index[len(curves) // 2]
+    if not len(steps) or steps[0] == first:
+        return None
+    return int(min(steps[0], middle))
+
+
+def _cut_before(grid: np.ndarray, start: int | None) -> None:
+    """Show the steps from `start` on, and the losses that are seen there."""
+    if start is None:
+        return
+    lines = [line.get_xydata() for line in grid[0].lines if len(line.get_xydata())]
+    seen = np.concatenate([line[line[:, 0] >= start] for line in lines])
+    grid[0].set_xlim(left=start)
+    room = 0.05 * np.ptp(seen[:, 1]) or 0.05
+    grid[0].set_ylim(seen[:, 1].min() - room, seen[:, 1].max() + room)
+
+
+def _smoothed(history: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean over seeds, [steps, cells], smoothed over a twentieth of the steps."""
+    means = history.dropna(subset=[column]).groupby(["step", "cell"])[column].mean().unstack()
+    return means.rolling(max(1, len(means) // 20), min_periods=1).mean()
+
+
 def _curves(axes: Axes, history: pd.DataFrame, column: str) -> None:
     """One smoothed line per cell; the cells of table 1 in colour before the others in grey."""
-    for cell, rows in history.dropna(subset=[column]).groupby("cell", sort=True):
-        curve = rows.groupby("step")[column].mean()
-        smooth = curve.rolling(max(1, len(curve) // 20), min_periods=1).mean()
+    curves = _smoothed(history, column)
+    for cell in curves:
+        smooth = curves[cell].dropna()
         colour, line = _HIGHLIGHT.get(str(cell), (style.LIGHT_GREY, "-"))
         first = cell in _HIGHLIGHT
         axes.plot(

@@ -76,7 +76,7 @@ def summarise_router(bundle: Bundle, cell: str) -> RouterSummary:
     """Accuracy, calibration, usage and collapse of a cell's router."""
     rows = decisions(bundle, cell)
     known = rows["true_class"].notna()
-    correct = (rows["predicted_class"] == rows["true_class"]).astype(float).where(known)
+    correct = _correct(rows)
     share = noise_share(rows)
     usage = {
         c: float(np.nanmean(share[mask]))
@@ -95,6 +95,17 @@ def summarise_router(bundle: Bundle, cell: str) -> RouterSummary:
         specialisation=_specialisation(per_utterance(bundle, rows, share)),
         collapsed=min(used) > COLLAPSE_SHARE or max(used) < 1 - COLLAPSE_SHARE,
     )
+
+
+def correct_decisions(bundle: Bundle, cell: str) -> Sample:
+    """Return the share of layers that named the true class, [S, U]; NaN where there is none."""
+    rows = decisions(bundle, cell)
+    return per_utterance(bundle, rows, _correct(rows))
+
+
+def _correct(rows: pd.DataFrame) -> pd.Series:
+    known = rows["true_class"].notna()
+    return (rows["predicted_class"] == rows["true_class"]).astype(float).where(known)
 
 
 def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
