@@ -215,7 +215,8 @@ def _accuracy_lines(axes: Axes, bundle: Bundle, cell: str) -> None:
         1 / words.N_CLASSES, color=style.GREY, linewidth=0.8, linestyle=":", label="chance"
     )
     names = [name.removeprefix("SNR ").removesuffix(" dB") for name in parts]
-    axes.set_xticks(range(len(levels)), [*names, "no\nnoise"])
+    turned = 90 if max(map(len, names), default=0) > 3 else 0
+    axes.set_xticks(range(len(levels)), [*names, "no\nnoise"], rotation=turned)
     axes.set_ylim(-0.02, 1.05)
     axes.set_xlabel("SNR (dB)")
     style.light_grid(axes, "y")

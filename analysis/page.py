@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.evidence_page import INTRODUCTION, Section, sections, to_page
 from analysis.figures import all_figures
 from analysis.render import Entry, Table, Value
 from analysis.storing import store
@@ -21,6 +22,8 @@ body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1rem 4rem; color: var(-
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; }
 h2 { font-size: 1.15rem; margin: 2.75rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.75rem 0 .25rem; } h3 + p, h3 + p + p { margin: .25rem 0; }
+summary { cursor: pointer; color: var(--accent); font-size: .85rem; }
 nav { display: flex; flex-wrap: wrap; gap: .15rem .9rem; margin: 1rem 0; padding: .6rem 0;
   border-block: 1px solid var(--line); font-size: .85rem; }
 a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
@@ -75,7 +78,7 @@ document.querySelectorAll("table").forEach(table => {
 
 def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
                skipped: dict[str, str], findings: list[str], path: Path) -> None:  # fmt: skip
-    """Write the report page.
+    """Write the report page, and beside the tables the page of evidence, `evidence.md`.
 
     Args:
         bundle: The study.
@@ -88,6 +91,8 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
     study = bundle.study["study"]
     title = html.escape(str(study.get("title") or bundle.name))
     links = [f'<a href="#{t.name}">{html.escape(t.title)}</a>' for t in tables]
+    proof = sections(bundle)
+    links += ['<a href="#evidence">Evidence</a>'] if proof else []
     links += ['<a href="#figures">Figures</a>', '<a href="#provenance">Provenance</a>']
     found = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings)
     parts = [
@@ -97,6 +102,7 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         f"<ul>{found}</ul>",
         _interactive(bundle.folder.name),
         *[_table_section(table) for table in tables],
+        _evidence(proof),
         _figures(drawn, skipped),
         _listening(bundle.folder / "audio"),
         _provenance(bundle),
@@ -108,6 +114,8 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}</style></head>\n'
         f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body></html>\n"
     )
+    evidence = to_page(bundle, proof).encode()
+    store(bundle, path.parent / "tables" / "evidence.md", evidence)
     store(bundle, path, text.encode())
 
 
@@ -120,6 +128,26 @@ def _interactive(study: str) -> str:
         'the <a href="http://127.0.0.1:5000/#/experiments">MLflow UI</a>: placements, '
         "expert mode, quality against cost.</p>"
     )
+
+
+def _evidence(proof: list[Section]) -> str:
+    """Each finding with what speaks for and against it; the numbers open on a click."""
+    if not proof:
+        return ""
+    parts = [f'<h2 id="evidence">Evidence</h2><p class="caption">{html.escape(INTRODUCTION)}</p>']
+    for section in proof:
+        said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in section.sentences)
+        lists = "".join(
+            f"<dt>{html.escape(heading)}</dt><dd>{'<br>'.join(map(html.escape, items)) or '–'}</dd>"
+            for heading, items in section.lists.items()
+        )
+        tables = "".join(_table_section(table) for table in section.tables)
+        parts.append(
+            f"<section><h3>{html.escape(section.title)}</h3>{said}"
+            f"{f'<dl>{lists}</dl>' if lists else ''}"
+            f"<details><summary>Numbers</summary>{tables}</details></section>"
+        )
+    return "".join(parts)
 
 
 def _table_section(table: Table) -> str:

@@ -112,18 +112,18 @@ def to_markdown(table: Table) -> str:
 
     def cell(value: Value) -> str:
         if not isinstance(value, Entry):
-            return _markdown(value)
+            return markdown_text(value)
         return f"**{value}**" if value.bold else str(value)
 
-    lines = [f"### {_markdown(table.title)}", "", _markdown(table.caption), ""]
-    lines.append(line([_markdown(c.header) for c in table.columns]))
+    lines = [f"### {markdown_text(table.title)}", "", markdown_text(table.caption), ""]
+    lines.append(line([markdown_text(c.header) for c in table.columns]))
     lines.append(line(["---:" if c.numeric else ":---" for c in table.columns]))
     for group in table.groups():
         if group:
-            lines.append(line([f"*{_markdown(group)}*"] + [""] * (len(table.columns) - 1)))
+            lines.append(line([f"*{markdown_text(group)}*"] + [""] * (len(table.columns) - 1)))
         lines += [line([cell(v) for v in r.values]) for r in table.rows if r.group == group]
     for note in table.notes:
-        lines += ["", _markdown(note)]
+        lines += ["", markdown_text(note)]
     return "\n".join(lines) + "\n"
 
 
@@ -134,8 +134,8 @@ _MARKDOWN = re.compile(
 )
 
 
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it stands."""
+def markdown_text(text: str) -> str:
+    """Return text that Markdown shows as it stands."""
     return _MARKDOWN.sub(lambda found: "\\" + found.group(), text)
 
 
