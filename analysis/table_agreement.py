@@ -8,7 +8,7 @@ from analysis.bundle import Bundle
 from analysis.compare import TOO_FEW_SEEDS, Comparison, differences_to, judge, noise_kinds
 from analysis.render import MISSING, Column, Row, Table, Value
 
-_ALL, _CONTRADICTION = "all agree", "contradiction"
+_ALL, _UNDECIDED, _CONTRADICTION = "all agree", "all undecided", "contradiction"
 _OPPOSITE = {"better": "worse", "worse": "better"}
 
 
@@ -57,7 +57,8 @@ def agreement_table(bundle: Bundle) -> Table:
     columns += [Column("agreement", "agreement", numeric=False)]
     caption = (
         "Verdicts of table 2 in every metric, each with Holm over the placements. Agreement: all "
-        "metrics have the same verdict; contradiction: one is better and another worse. "
+        "metrics have the same verdict, and it is not undecided; contradiction: one is better and "
+        "another worse. "
         f"{captions.seeds_and_interval(bundle)}"
     )
     title = "Table 2b: agreement of the metrics"
@@ -73,7 +74,11 @@ def _notes(rows: list[Row]) -> list[str]:
         return ["Nothing is decided: too few seeds."]
     agreed = sum(said == _ALL for _, said in judged)
     against = [name for name, said in judged if said == _CONTRADICTION]
-    text = f"All metrics have the same verdict on {agreed} of {len(judged)} placements; "
+    open_ = sum(said == _UNDECIDED for _, said in judged)
+    text = (
+        f"Of {captions.plural(len(judged), 'placement')}, all metrics have the same verdict on "
+        f"{agreed} and are undecided on {open_}; "
+    )
     named = f"contradictions: {', '.join(against)}" if against else "no contradiction"
     return [f"{text}{named}."]
 
@@ -83,6 +88,8 @@ def _agree(verdicts: list[str]) -> str:
         return MISSING
     if any(contradict(a, b) for a, b in combinations(verdicts, 2)):
         return _CONTRADICTION
+    if set(verdicts) == {"undecided"}:
+        return _UNDECIDED
     return _ALL if len(set(verdicts)) == 1 else "partly"
 
 

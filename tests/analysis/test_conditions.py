@@ -110,6 +110,7 @@ def test_agreement_counts_verdicts_and_names_contradictions(tmp_path):
     assert said["----L"] == "contradiction"
     assert said["EMBDL"] == "all agree"
     assert table.notes[0].endswith("contradictions: ----L.")
+    assert "same verdict on 30 and are undecided on 0" in table.notes[0]
     pairs = {str(r.values[0]): r.values for r in table.rows[-4:]}
     assert pairs["ESTOI"][column(table, "verdict_si_sdr_db")] == "31 of 31"
     assert pairs["STOI"][column(table, "verdict_estoi")] == "30 of 31"
