@@ -256,10 +256,10 @@ def check(
 
 
 def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
-    from analysis.load import load_bundle
+    from analysis.load import load_reported
     from analysis.summaries import cell_summaries
 
-    return cell_summaries(load_bundle(bundle))
+    return cell_summaries(load_reported(bundle))
 
 
 def _draw(history: list, levels: dict, folder: Path) -> None:

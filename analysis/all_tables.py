@@ -6,6 +6,7 @@ from analysis.render import Table
 from analysis.table_axes import axis_table
 from analysis.table_cost import cost_table
 from analysis.table_factorial import factorial_table
+from analysis.table_levels import levels_table
 from analysis.table_router import counterfactual_table, router_table, specialisation_table
 from analysis.table_variance import variance_table
 from analysis.tables import main_table, placement_table
@@ -18,4 +19,5 @@ def all_tables(bundle: Bundle) -> list[Table]:
     tables += [axis_table(bundle, axis) for axis in words.AXES]
     tables += [factorial_table(bundle)]
     tables += [make(bundle) for make in router if len(bundle.routing)]
-    return [*tables, cost_table(bundle), variance_table(bundle)]
+    tables += [cost_table(bundle), variance_table(bundle)]
+    return [*tables, levels_table(bundle)] if bundle.levels else tables

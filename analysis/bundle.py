@@ -32,6 +32,9 @@ class Bundle:
         history: As stored.
         examples: Spectrograms of the example triplet; empty if none were stored.
         mark: Tells whether the folder still holds this bundle, see `stored.bundle.mark_of`.
+        left_out: One sentence on runs that are not counted, see `parts`; empty if all are.
+        levels: Every level of the settings that the study varies, with its runs; empty if none.
+        level: The level that this bundle is, in words; empty if the study varies none.
     """
 
     folder: Path
@@ -44,6 +47,9 @@ class Bundle:
     history: pd.DataFrame
     examples: dict[str, np.ndarray] = field(default_factory=dict)
     mark: str = ""
+    left_out: str = ""
+    levels: tuple[tuple[dict, "Bundle"], ...] = ()
+    level: str = ""
 
     @property
     def name(self) -> str:

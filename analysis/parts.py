@@ -11,6 +11,24 @@ from analysis.bundle import Bundle
 Level = dict[str, Any]
 
 
+def reported(bundle: Bundle) -> Bundle:
+    """Return what a report speaks of: whole seeds, at the study's main level.
+
+    The other levels are in its `levels`.
+    """
+    whole, left_out = whole_seeds(bundle)
+    there = levels(whole)
+    if there == [{}]:
+        return replace(whole, left_out=left_out)
+    main = main_level(whole)
+    return replace(
+        at_level(whole, main),
+        left_out=left_out,
+        levels=tuple((level, at_level(whole, level)) for level in there),
+        level=level_name(main),
+    )
+
+
 def take_runs(bundle: Bundle, mask: np.ndarray) -> Bundle:
     """Return the bundle of the runs in a mask, boolean [runs]."""
     rows = np.flatnonzero(mask)
