@@ -15,7 +15,7 @@ COLOURS = (
     style.BLUE, style.VERMILION, style.GREEN, style.ORANGE, style.PURPLE, style.SKY, style.GREY,
     style.BLACK,
 )  # fmt: skip
-SPREAD = 0.06  # of the distance between two levels, by which series stand apart
+SPREAD = 0.6  # of the distance between two levels, over which the series stand apart
 
 
 def differences_by_level(bundle: Bundle) -> Figure:
@@ -25,14 +25,14 @@ def differences_by_level(bundle: Bundle) -> Figure:
     setting = next(iter(bundle.levels[0][0]))
     parts = _along(bundle, setting)
     series = list(dict.fromkeys(v for _, part in parts for v in variants(part)))
-    figure = style.new_figure(style.DOUBLE_COLUMN_IN, 2.9)
+    figure = style.new_figure(style.DOUBLE_COLUMN_IN, 2.3 + 0.075 * len(series))
     grid = figure.subplots(1, len(SHOWN), squeeze=False)[0]
     for axes, metric in zip(grid, SHOWN, strict=True):
         _panel(axes, bundle, parts, series, metric)
         axes.set_xlabel(setting.replace(".", " "))
         axes.set_ylabel(f"Δ dense, {words.METRICS[metric].axis_label}")
     handles, labels = grid[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
 
 
@@ -69,7 +69,7 @@ def _panel(
         points = [(i, level[variant]) for i, level in enumerate(judged) if level.get(variant)]
         if not points:
             continue
-        shift = SPREAD * (number - (len(series) - 1) / 2)
+        shift = SPREAD * ((number + 0.5) / len(series) - 0.5)
         x = np.array([i for i, _ in points]) + shift
         y = np.array([c.interval.estimate for _, c in points if c], dtype=float)
         half = np.array([c.interval.half_width for _, c in points if c], dtype=float)
