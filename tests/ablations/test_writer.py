@@ -12,7 +12,7 @@ from ablations.claims import Claim, ClaimLostError
 from ablations.mirror import Mirror
 from ablations.plan import PlannedRun, plan
 from ablations.study import load_study
-from ablations.tracked import from_bundle, from_folder
+from ablations.tracked import from_bundle
 from ablations.tracking import Tracker, default_uri
 from tests.ablations.conftest import ROOT
 
@@ -69,7 +69,8 @@ def test_it_goes_on_when_the_other_has_ended_and_makes_no_run_twice(tmp_path: Pa
 
 def test_a_run_made_while_the_claim_was_lost_is_taken_back():
     class Client:
-        deleted: list[str] = []
+        def __init__(self):
+            self.deleted: list[str] = []
 
         def create_run(self, *_, **__):
             class Made:
@@ -178,4 +179,63 @@ def test_a_claim_that_nobody_took_stays(tmp_path: Path):
     assert claim.take()
     time.sleep(0.01)
     claim.require()
-    assert from_folder is not None
+    assert claim.is_mine()
+
+
+def test_two_that_make_the_database_at_once_keep_one(tmp_path: Path):
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        trackers = list(pool.map(lambda s: tracker_of(tmp_path, study=s), ["one", "two"]))
+    found = MlflowClient(default_uri(tmp_path)).search_experiments()
+    assert {"one", "two"} <= {each.name for each in found}
+    assert len({tracker.experiment_id for tracker in trackers}) == 2
+
+
+def test_two_uis_at_once_show_each_run_once(tmp_path: Path):
+    import shutil
+    import subprocess
+    import sys
+
+    shutil.copytree(QUICK, tmp_path / "quick")
+    code = "import sys; from pathlib import Path; from ablations.ui import rebuild; "
+    code += "print(rebuild(Path(sys.argv[1]), 'quick'))"
+    both = [
+        subprocess.Popen([sys.executable, "-W", "ignore", "-c", code, str(tmp_path)], cwd=ROOT,
+                         stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]  # fmt: skip
+    said = [process.communicate(timeout=300)[0].split()[-1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0] == said[1]
+    found = [run.data.tags["run_id"] for run in runs_of(tmp_path, "quick")]
+    assert len(found) == len(set(found)) == len(from_bundle(QUICK))
+
+
+def test_a_bundle_is_read_in_one_state_while_it_is_written(smoke: Path, tmp_path: Path):
+    import json
+    import shutil
+    import threading
+
+    from ablations.bundle import write_bundle
+    from stored.bundle import read_bundle
+
+    results = Path(shutil.copytree(smoke, tmp_path / "results"))
+    study = load_study("smoke")
+    data_hash = json.loads((results / "smoke" / "study.json").read_text())["data_hash"]
+    runs = plan(study, results, data_hash)
+    stop = threading.Event()
+
+    def write() -> None:
+        while not stop.wait(1.0):
+            for part in (runs[:3], runs):
+                write_bundle(study, part, results / "smoke")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        seen = {len(read_bundle(results / "smoke").runs) for _ in range(20)}
+    finally:
+        stop.set()
+        writer.join()
+    assert seen <= {3, len(runs)}
