@@ -16,6 +16,7 @@ import typer
 from ablations import options
 from ablations.examples import examples
 from ablations.terminal import PlainConsole, complain, lasting_output, say
+from smoe.errors import UserError
 from smoe.user import have_a_name
 
 console = PlainConsole()
@@ -281,18 +282,28 @@ def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
 
 def entry() -> None:
     """Run the command line; what a user can mend is one sentence and exit status 2."""
-    with lasting_output():
-        try:
-            app()
-        except SystemExit as end:
-            if end.code == INTERRUPTED:
-                complain("\nStopped; the same command goes on from here.")
-            raise
-        except Exception as error:
-            from ablations.refusals import refusal
+    try:
+        with lasting_output():
+            _carry_out()
+    except UserError as error:  # the output itself
+        with lasting_output():
+            complain(f"Error: {error}")
+        sys.exit(2)
 
-            complain(f"Error: {refusal(error)}")
-            sys.exit(2)
+
+def _carry_out() -> None:
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            complain("\nStopped; the same command goes on from here.")
+        if end.code:
+            raise
+    except Exception as error:
+        from ablations.refusals import refusal
+
+        complain(f"Error: {refusal(error)}")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def require_tracking(uri: str | None) -> None:
         UserError: the address is of an unknown kind or incomplete, or an SQLite database's folder
             is not there.
     """
-    if uri is None:
+    if uri is None or uri in SERVERS[2:]:
         return
     try:
         parts = urlsplit(uri)

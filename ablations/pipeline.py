@@ -139,7 +139,7 @@ def _parted(runs: list[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]
 def _mirror(
     study: Study, results: Path, tracking_uri: str | None, draw: "Draw", console: Console
 ) -> "Mirror":
-    from ablations.mirror import Mirror
+    from ablations.mirror import Mirror, claim_folder
     from ablations.tracking import Tracker
     from ablations.ui import describe
 
@@ -147,7 +147,7 @@ def _mirror(
         text = describe(study.title, study.question)
         return Tracker(study.name, text, study.data, results, tracking_uri, draw, before_write)
 
-    return Mirror(tracker, results / RUNS_FOLDER / f".mirror-{study.name}", console)
+    return Mirror(tracker, claim_folder(results, study.name), console)
 
 
 def _watch(study: Study, runs: list[PlannedRun], show: Watch, mirror: "Mirror") -> Watch:

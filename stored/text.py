@@ -42,5 +42,5 @@ def _seen(character: str) -> str:
     if character in "\n\r\t\v\f\x85\u2028\u2029":
         return " "
     if character in _TURNING or unicodedata.category(character) in _UNSEEN:
-        return character.encode("ascii", "backslashreplace").decode()
+        return character.encode("unicode_escape").decode()
     return character
