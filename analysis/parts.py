@@ -84,6 +84,8 @@ def levels(bundle: Bundle) -> list[Level]:
     A setting that has no effect on a run does not tell levels apart.
     """
     varied: dict[str, list[Any]] = bundle.study["study"].get("vary") or {}
+    if not varied:
+        return [{}]
     found: list[Level] = []
     for row in bundle.runs[[n for n in varied if n in bundle.runs]].drop_duplicates().itertuples():
         values = dict(zip(varied, row[1:], strict=True))

@@ -129,3 +129,7 @@ def test_a_failed_run_does_not_keep_its_seed_out(swept: Path) -> None:
         assert whole_seeds(part) == (part, "")
     finally:
         part.study["failed"] = []
+
+
+def test_a_study_that_varies_nothing_has_one_level(small: Bundle) -> None:
+    assert levels(small) == [{}] and at_level(small, {}).runs.equals(small.runs)
