@@ -109,7 +109,10 @@ def plan(
     settings: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
-    """List a study's cells and what is done, missing or failed; trains nothing."""
+    """List a study's cells and what is done, missing or failed; trains nothing.
+
+    Once the study has results of two seeds, it also says how many seeds a difference needs.
+    """
     from ablations.pipeline import study_plan
     from ablations.study import load_study
     from ablations.summary import plan_rows, summary_lines
@@ -119,7 +122,7 @@ def plan(
     if as_json:
         say(json.dumps(plan_rows(runs), indent=1))
         return
-    for line in summary_lines(chosen, runs, results):
+    for line in [*summary_lines(chosen, runs, results), *_seeds_needed(results / chosen.name)]:
         console.print(line)
 
 
@@ -267,6 +270,14 @@ def _draw(history: list, levels: dict, folder: Path) -> None:
     from analysis.run_figures import draw_run
 
     draw_run(history, levels, folder)
+
+
+def _seeds_needed(bundle: Path) -> list[str]:
+    """How many seeds a study needs, from its own variance; nothing before it has results."""
+    from analysis.load import load_reported
+    from analysis.power import planned_seeds
+
+    return planned_seeds(load_reported(bundle)) if (bundle / "study.json").is_file() else []
 
 
 def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
