@@ -141,5 +141,4 @@ class Bundle:
             seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
             test_set=self.test_set,
             any_seed=cell == words.UNPROCESSED,
-            weights={cell: 1.0},
         )
