@@ -3,21 +3,25 @@
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.render import Table
+from analysis.table_agreement import agreement_table
 from analysis.table_axes import axis_table
+from analysis.table_conditions import condition_tables
 from analysis.table_cost import cost_table
 from analysis.table_factorial import factorial_table
 from analysis.table_levels import levels_table
+from analysis.table_mapping import mapping_table
 from analysis.table_router import counterfactual_table, router_table, specialisation_table
 from analysis.table_variance import variance_table
 from analysis.tables import main_table, placement_table
 
 
 def all_tables(bundle: Bundle) -> list[Table]:
-    """Tables 1 to 9 in order; those of the router only if a run has one."""
+    """Return tables 1 to 11 in order; those of the router only if a run has one."""
     router = [router_table, counterfactual_table, specialisation_table]
-    tables = [main_table(bundle), placement_table(bundle)]
+    tables = [main_table(bundle), placement_table(bundle), agreement_table(bundle)]
     tables += [axis_table(bundle, axis) for axis in words.AXES]
     tables += [factorial_table(bundle)]
     tables += [make(bundle) for make in router if len(bundle.routing)]
-    tables += [cost_table(bundle), variance_table(bundle)]
+    tables += [cost_table(bundle), variance_table(bundle), *condition_tables(bundle)]
+    tables += [mapping_table(bundle)] if len(bundle.routing) else []
     return [*tables, levels_table(bundle)] if bundle.levels else tables

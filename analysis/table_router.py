@@ -117,42 +117,64 @@ def _forced(bundle: Bundle, metric: str, forced: tuple[str, ...]) -> _Forced:
 
 def specialisation_table(bundle: Bundle) -> Table:
     """Make table 7c: causal specialisation, each condition with each expert alone."""
-    entries: list[tuple[str, str, Sample, Sample]] = []
-    for cell in routing.router_cells(bundle):
-        samples = routing.counterfactual_samples(bundle, cell, words.PRIMARY)
-        if not {"noise-only", "reverb-only"} <= set(samples):
-            continue
-        for condition in words.DISTORTED:
-            mask = bundle.in_conditions((condition,))
-            alone = [samples[k].restrict(mask) for k in ("noise-only", "reverb-only")]
-            entries.append((cell, condition, alone[0], alone[1]))
-    gaps: list[Sample | None] = [difference(noise, reverb) for *_, noise, reverb in entries]
-    judged = judge(bundle, gaps, words.PRIMARY, families=[cell for cell, *_ in entries])
+    found = {m: _alone(bundle, m) for m in words.METRICS}
+    gaps = {m: _gaps(bundle, alone, m) for m, alone in found.items()}
     rows = []
-    for (cell, condition, noise, reverb), gap in zip(entries, judged, strict=True):
-        values: list[Value] = [condition, estimate(noise.mean(), 3), estimate(reverb.mean(), 3)]
-        label = captions.row_label(bundle, cell, cell)
-        rows.append(Row([*values, _signed_with_mark(gap)], label))
-    columns = [
-        Column("Condition", "condition", numeric=False), Column("noise expert", "noise_only"),
-        Column("reverb expert", "reverb_only"),
-        Column("noise − reverb expert", "noise_minus_reverb"),
-    ]  # fmt: skip
+    for key in found[bundle.primary]:
+        values: list[Value] = [key[1]]
+        for metric, alone in found.items():
+            decimals = words.METRICS[metric].decimals
+            values += [estimate(sample.mean(), decimals) for sample in alone[key]]
+            values.append(_signed_with_mark(gaps[metric][key], decimals))
+        rows.append(Row(values, captions.row_label(bundle, key[0], key[0])))
+    columns = [Column("Condition", "condition", numeric=False)]
+    for metric, m in words.METRICS.items():
+        columns += [
+            Column(f"{m.label}: noise expert", f"{metric}_noise_only"),
+            Column("reverb expert", f"{metric}_reverb_only"),
+            Column("noise − reverb expert", f"{metric}_noise_minus_reverb"),
+        ]
     caption = (
-        "PESQ-WB with one expert alone (weight 1), by condition: an expert that specialised is the "
-        f"better one for its own distortion. {captions.seeds_and_interval(bundle)}"
+        "All metrics with one expert alone (weight 1), by condition: an expert that specialised is "
+        f"the better one for its own distortion. {captions.seeds_and_interval(bundle)}"
     )
-    notes = ["* differs from zero (Holm within a network).", _marked_note(judged)]
+    notes = ["* differs from zero (Holm within a network, for each metric)."]
+    primary = [*gaps[bundle.primary].values()]
+    notes += [f"{words.METRICS[bundle.primary].label}: {_marked_note(primary)}"]
     notes.append(captions.clusters(bundle))
     title = "Table 7c: causal specialisation"
     return Table("table7c_specialisation", title, caption, columns, rows, notes)
 
 
-def _signed_with_mark(comparison: Comparison | None) -> Entry:
+_Alone = dict[tuple[str, str], tuple[Sample, Sample]]
+
+
+def _alone(bundle: Bundle, metric: str) -> _Alone:
+    """Cell and condition to the scores with the noise and with the reverb expert alone."""
+    found: _Alone = {}
+    for cell in routing.router_cells(bundle):
+        samples = routing.counterfactual_samples(bundle, cell, metric)
+        if not {"noise-only", "reverb-only"} <= set(samples):
+            continue
+        for condition in words.DISTORTED:
+            mask = bundle.in_conditions((condition,))
+            noise, reverb = (samples[k].restrict(mask) for k in ("noise-only", "reverb-only"))
+            found[cell, condition] = (noise, reverb)
+    return found
+
+
+def _gaps(bundle: Bundle, alone: _Alone, metric: str) -> dict[tuple[str, str], Comparison | None]:
+    """Noise expert minus reverb expert; the conditions of a cell are one family."""
+    pairs: list[Sample | None] = [difference(noise, reverb) for noise, reverb in alone.values()]
+    judged = judge(bundle, pairs, metric, families=[cell for cell, _ in alone])
+    return dict(zip(alone, judged, strict=True))
+
+
+def _signed_with_mark(comparison: Comparison | None, decimals: int = 3) -> Entry:
     if comparison is None:
         return Entry(np.nan)
     mark = "*" if comparison.decided else ""
-    return estimate(comparison.interval, 3, signed=True, mark=mark)
+    return estimate(comparison.interval, decimals, signed=True, mark=mark)
 
 
 def _marked_note(judged: list[Comparison | None]) -> str:

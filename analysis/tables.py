@@ -82,6 +82,21 @@ def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]
     ]
 
 
+def clean_values(comparison: Comparison | None, metric: str) -> list[Value]:
+    """Return difference to dense and verdict on clean speech."""
+    return comparison_values(comparison, metric)[::2]
+
+
+def clean_headers(bundle: Bundle) -> list[Column]:
+    """Return the headers of `clean_values`; none if no clean speech was tested."""
+    if not bundle.in_conditions(("clean",)).any():
+        return []
+    return [
+        Column("clean: Δ dense", "difference_to_dense_clean"),
+        Column("clean: verdict", "verdict_clean", numeric=False),
+    ]
+
+
 def main_cells(bundle: Bundle) -> list[str]:
     """Return the rows of table 1: input, dense networks, the full S-MoE or else every S-MoE."""
     known = [*bundle.planned, *bundle.cells()]
@@ -101,10 +116,12 @@ def main_table(bundle: Bundle) -> Table:
         columns = [quality_column(bundle, cells, metric, c) for c in sets.values()]
         others = [None if c == words.DENSE else words.DENSE for c in cells]
         comparisons = judge(bundle, differences_to(bundle, cells, others, metric), metric)
+        on_clean = judge(bundle, differences_to(bundle, cells, others, metric, ("clean",)), metric)
         judged += comparisons if metric == bundle.primary else []
         for i, cell in enumerate(cells):
             values: list[Value] = [captions.row_label(bundle, cell), *[c[i] for c in columns]]
             values += comparison_values(comparisons[i], metric)
+            values += clean_values(on_clean[i], metric) if clean_headers(bundle) else []
             rows.append(Row(values, words.METRICS[metric].axis_label))
     headers = [Column("Network", "network", numeric=False)]
     headers += [Column(name, name) for name in sets]
@@ -112,8 +129,12 @@ def main_table(bundle: Bundle) -> Table:
         Column("Δ dense", "difference_to_dense"),
         Column("p (Holm)", "p_holm"),
         Column("verdict", "verdict", numeric=False),
+        *clean_headers(bundle),
     ]
-    caption = f"{captions.measured(bundle)} {captions.OVERALL} Δ dense: paired, overall."
+    caption = (
+        f"{captions.measured(bundle)} {captions.OVERALL} Δ dense: paired, overall and on clean "
+        "speech, where Holm corrects apart."
+    )
     notes = [
         *captions.verdicts(bundle, judged, tuple(words.METRICS)), captions.BOLD,
         *_equal_cost_note(bundle), *not_above_note(bundle, cells),
@@ -153,7 +174,11 @@ def placement_table(bundle: Bundle) -> Table:
         )
         for metric in words.METRICS
     }  # fmt: skip
+    pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), bundle.primary, ("clean",))
+    on_clean = judge(bundle, pairs, bundle.primary, kinds=kinds)
+    clean = clean_headers(bundle)
     quality = [quality_column(bundle, cells, metric) for metric in words.METRICS]
+    quality += [quality_column(bundle, cells, bundle.primary, ("clean",))] if clean else []
     at_cost = [cost_columns(bundle, cells, cost) for cost in COSTS]
     rows = []
     for i, cell in enumerate(cells):
@@ -161,13 +186,15 @@ def placement_table(bundle: Bundle) -> Table:
         values: list[Value] = [captions.row_label(bundle, cell, placement)]
         values += [column[i] for column in quality]
         values += _to_dense(bundle, cell, {m: c[i] for m, c in judged.items()})
+        values += clean_values(on_clean[i], bundle.primary) if clean else []
         values += [value for column in at_cost for value in column[i]]
         rows.append(Row(values))
     name = words.METRICS[bundle.primary].label
     caption = (
         f"Multiple experts, supervised global routing. {captions.measured(bundle)} "
-        f"{captions.OVERALL} Δ: paired difference in {name}, to the dense network and to the "
-        "dense width curve interpolated at the cell's MACs and at its parameters."
+        f"{captions.OVERALL} Δ: paired difference in {name}, to the dense network (overall and on "
+        "clean speech, where Holm corrects apart) and to the dense width curve interpolated at the "
+        "cell's MACs and at its parameters."
     )
     notes = [
         "Letters: " + ", ".join(f"{x} {n}" for x, n in _legend()) + ".",
@@ -218,6 +245,9 @@ def _legend() -> list[tuple[str, str]]:
 
 def _placement_columns(bundle: Bundle) -> list[Column]:
     quality = [Column(m.label, key) for key, m in words.METRICS.items()]
+    if clean := clean_headers(bundle):
+        name = words.METRICS[bundle.primary].label
+        quality.append(Column(f"clean: {name}", f"{bundle.primary}_clean"))
     others = [
         Column(f"verdict {words.METRICS[m].label}", f"verdict_{m}", numeric=False)
         for m in _others(bundle)
@@ -225,7 +255,7 @@ def _placement_columns(bundle: Bundle) -> list[Column]:
     return [
         Column("Placement", "placement", numeric=False), *quality,
         Column("Δ dense", "difference_to_dense"), Column("p (Holm)", "p_holm"),
-        Column("verdict", "verdict", numeric=False), *others, *cost_headers(),
+        Column("verdict", "verdict", numeric=False), *others, *clean, *cost_headers(),
     ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ NO_PLACEMENT = "-----"
 
 DISTORTED = ("noise", "reverb", "both")
 CONDITIONS = (*DISTORTED, "clean")
+RT60_BANDS_S = ((0.0, 0.4), (0.4, 0.8), (0.8, float("inf")))  # from and below; as the engine's
 CLUSTERS = ("speaker", "noise", "room")  # what test utterances can have in common
 CLASSES = DISTORTED  # router classes 0, 1, 2
 N_CLASSES = len(CLASSES)
