@@ -11,7 +11,7 @@ from ablations.claims import Claim, ClaimLostError
 from ablations.store import RUNS_FOLDER
 from ablations.tracked import TrackedRun
 from ablations.tracking import Tracker
-from stored.text import plain
+from smoe.schema.text import plain
 
 TURN_S = 60.0  # how long the last sync waits for another runner to be done with MLflow
 Make = Callable[[Callable[[], None]], Tracker]

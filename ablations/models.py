@@ -19,7 +19,7 @@ from ablations.tracking import default_uri
 from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 NEEDED = ("torch", "numpy", "scipy", "soundfile", "soxr", "pydantic", "mlflow")
 

@@ -25,7 +25,7 @@ from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
 from smoe.config import ModelConfig
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 if TYPE_CHECKING:
     from ablations.mirror import Mirror
@@ -233,7 +233,7 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
         UserError: the study, cell or seed has no finished run, or its weights are not here.
         BundleError: the bundle is incomplete or damaged.
     """
-    from stored.bundle import read_bundle
+    from smoe.schema.bundle import read_bundle
 
     if not (results / study / "study.json").exists():
         raise UserError(f"There are no results in {results / study}; run the study first.")

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from smoe.errors import UserError
-from stored.text import plain_lines
+from smoe.schema.text import plain_lines
 
 _ASCII = {
     "±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "→": "->",

@@ -19,8 +19,8 @@ from ablations.tracked import from_bundle
 from ablations.tracking import Draw, Tracker, default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
-from stored.bundle import describe_bundle
-from stored.text import markdown, plain
+from smoe.schema.bundle import describe_bundle
+from smoe.schema.text import markdown, plain
 
 Summarise = Callable[[Path], dict[str, dict[str, float]]]
 HOST = "127.0.0.1"  # nobody else on the network may look in

@@ -31,7 +31,7 @@ class Bundle:
         routing: As stored, with `run` and `position` (row numbers of the two frames above).
         history: As stored.
         examples: Spectrograms of the example triplet; empty if none were stored.
-        mark: Tells whether the folder still holds this bundle, see `stored.bundle.mark_of`.
+        mark: Tells whether the folder still holds this bundle, see `smoe.schema.bundle.mark_of`.
         left_out: One sentence on runs that are not counted, see `parts`; empty if all are.
         levels: Every level of the settings that the study varies, with its runs; empty if none.
         level: The level that this bundle is, in words; empty if the study varies none.

@@ -9,8 +9,8 @@ from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.parts import reported
 from analysis.verdict_rules import verdict_rules
-from stored.bundle import read_bundle
-from stored.errors import BundleError
+from smoe.schema.bundle import read_bundle
+from smoe.schema.errors import BundleError
 
 
 def load_bundle(folder: Path) -> Bundle:

@@ -218,7 +218,7 @@ def test_a_bundle_is_read_in_one_state_while_it_is_written(smoke: Path, tmp_path
     import threading
 
     from ablations.bundle import write_bundle
-    from stored.bundle import read_bundle
+    from smoe.schema.bundle import read_bundle
 
     results = Path(shutil.copytree(smoke, tmp_path / "results"))
     study = load_study("smoke")

@@ -15,7 +15,7 @@ from ablations.ui import describe
 from analysis.load import load_bundle
 from analysis.page import write_page
 from analysis.render import Column, Row, Table, to_latex, to_markdown
-from stored.text import markdown, plain, plain_lines
+from smoe.schema.text import markdown, plain, plain_lines
 from tests.analysis.simulate import FULL, Plan, write_bundle
 
 NASTY = (

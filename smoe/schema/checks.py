@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from stored.columns import (
+from smoe.schema.columns import (
     AXES,
     CONDITIONS,
     COUNTERFACTUALS,
@@ -18,8 +18,8 @@ from stored.columns import (
     ROUTING_FORMS,
     Column,
 )
-from stored.errors import BundleError
-from stored.text import plain
+from smoe.schema.errors import BundleError
+from smoe.schema.text import plain
 
 UNPROCESSED = "unprocessed"
 AGAIN = "restore it or run the study again"

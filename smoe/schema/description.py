@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
-from stored.digests import is_own
-from stored.errors import BundleError
-from stored.text import plain, plain_json
+from smoe.schema.digests import is_own
+from smoe.schema.errors import BundleError
+from smoe.schema.text import plain, plain_json
 
 SCHEMA_VERSION = 1
 

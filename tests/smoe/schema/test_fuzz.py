@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import stored.bundle
+import smoe.schema.bundle
 from ablations.plan import plan
 from ablations.study import load_study
-from stored.digests import with_digests
-from tests.stored.damage import CELLS, FILES, damages, readers, small_copy, verdict
+from smoe.schema.digests import with_digests
+from tests.smoe.schema.damage import CELLS, FILES, damages, readers, small_copy, verdict
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FLIPS = 4
 TURNS = {"report": 16, "ui": 2, "restore": 3, "enhance": 4}  # all of everything takes minutes
 # What an old bundle, without digests, cannot know of itself: a bit of a number that stays within
@@ -25,7 +25,7 @@ UNSIGNED = ("flip", "json", "missing examples.npz", "null utterances.parquet err
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    monkeypatch.setattr(stored.bundle, "WRITING_S", 0)
+    monkeypatch.setattr(smoe.schema.bundle, "WRITING_S", 0)
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def test_a_file_without_permission_is_named(name: str, whole: Path, tmp_path: Pa
                 path.chmod(path.stat().st_mode | 0o055)
         os.seteuid(65534)
     try:
-        with pytest.raises(stored.bundle.BundleError, match=rf"{name} cannot be read \(Perm"):
-            stored.bundle.read_bundle(folder)
+        with pytest.raises(smoe.schema.bundle.BundleError, match=rf"{name} cannot be read \(Perm"):
+            smoe.schema.bundle.read_bundle(folder)
     finally:
         os.seteuid(user)
 
@@ -114,10 +114,10 @@ def test_a_bundle_that_is_being_written_is_read_when_it_is_written(
     def finish(_: float) -> None:
         table.write_bytes(content)
 
-    monkeypatch.setattr(stored.bundle.time, "sleep", finish)
-    assert len(stored.bundle.read_bundle(folder).runs) == len(CELLS)
+    monkeypatch.setattr(smoe.schema.bundle.time, "sleep", finish)
+    assert len(smoe.schema.bundle.read_bundle(folder).runs) == len(CELLS)
 
 
 def test_every_stored_bundle_of_the_repository_is_read():
     for path in sorted((ROOT / "results").glob("*/study.json")):
-        assert len(stored.bundle.read_bundle(path.parent).runs)
+        assert len(smoe.schema.bundle.read_bundle(path.parent).runs)

@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stored import checks
-from stored.columns import REPEATED, TABLES
-from stored.description import read_description
-from stored.digests import KEY, OWN, digest
-from stored.errors import BundleError
-from stored.text import plain
+from smoe.schema import checks
+from smoe.schema.columns import REPEATED, TABLES
+from smoe.schema.description import read_description
+from smoe.schema.digests import KEY, OWN, digest
+from smoe.schema.errors import BundleError
+from smoe.schema.text import plain
 
 EXAMPLES = "examples.npz"
 WRITING_S = 0.5  # between two looks at a bundle that may be being written
