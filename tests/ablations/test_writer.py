@@ -114,7 +114,7 @@ def test_a_bundle_is_not_written_after_its_claim_was_taken(smoke: Path, tmp_path
     assert {p.name: p.read_bytes() for p in (results / "smoke").glob("*.*")} == before
 
 
-def test_a_worker_that_wakes_after_its_claim_was_taken_stores_nothing(smoke: Path, tmp_path: Path):
+def test_a_worker_that_wakes_after_its_claim_was_taken_stores_nothing(tmp_path: Path):
     from ablations import claims, worker
 
     folder = tmp_path / "0"
