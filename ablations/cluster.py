@@ -43,7 +43,7 @@ def connect(address: str | None) -> dict[str, float]:
     ray = _ray()
     if not ray.is_initialized():
         here = Path(__file__).parent
-        packages = [str(here), *(str(here.parent / name) for name in ("smoe", "stored"))]
+        packages = [str(here), str(here.parent / "smoe")]
         try:
             _knock(address)
             ray.init(address, runtime_env={"py_modules": packages}, log_to_driver=False)

@@ -162,7 +162,7 @@ def test_analysis_imports_neither_engine_nor_torch():
 
 def test_the_import_contract_can_fail(tmp_path):
     lint = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-    for package in ("analysis", "smoe", "ablations", "stored"):
+    for package in ("analysis", "smoe", "ablations"):
         shutil.copytree(ROOT / package, tmp_path / package)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "analysis" / "sneaky.py").write_text("import torch\n")

@@ -137,7 +137,7 @@ def test_no_escape_code_of_a_bundle_reaches_the_terminal(tmp_path: Path):
     study["failed"] = [{"cell": "dense", "seed": 1, "reason": NASTY}]
     study["config"] = {**study["config"], NASTY: NASTY}
     path.write_text(json.dumps(study))
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     for command in (["report"], ["explain", FULL], ["explain", FULL, "--json"]):
         done = subprocess.run(
             [sys.executable, str(root / "run_all.py"), *command, "--study", "study",
