@@ -16,6 +16,7 @@ import typer
 from ablations import options
 from ablations.examples import examples
 from ablations.terminal import PlainConsole, complain, lasting_output, say
+from smoe.errors import UserError
 from smoe.user import have_a_name
 
 console = PlainConsole()
@@ -108,7 +109,10 @@ def plan(
     settings: options.Set = None,
     as_json: options.Json = False,
 ) -> None:
-    """List a study's cells and what is done, missing or failed; trains nothing."""
+    """List a study's cells and what is done, missing or failed; trains nothing.
+
+    Once the study has results of two seeds, it also says how many seeds a difference needs.
+    """
     from ablations.pipeline import study_plan
     from ablations.study import load_study
     from ablations.summary import plan_rows, summary_lines
@@ -118,7 +122,7 @@ def plan(
     if as_json:
         say(json.dumps(plan_rows(runs), indent=1))
         return
-    for line in summary_lines(chosen, runs, results):
+    for line in [*summary_lines(chosen, runs, results), *_seeds_needed(results / chosen.name)]:
         console.print(line)
 
 
@@ -256,16 +260,24 @@ def check(
 
 
 def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
-    from analysis.load import load_bundle
+    from analysis.load import load_reported
     from analysis.summaries import cell_summaries
 
-    return cell_summaries(load_bundle(bundle))
+    return cell_summaries(load_reported(bundle))
 
 
 def _draw(history: list, levels: dict, folder: Path) -> None:
     from analysis.run_figures import draw_run
 
     draw_run(history, levels, folder)
+
+
+def _seeds_needed(bundle: Path) -> list[str]:
+    """How many seeds a study needs, from its own variance; nothing before it has results."""
+    from analysis.load import load_reported
+    from analysis.power import planned_seeds
+
+    return planned_seeds(load_reported(bundle)) if (bundle / "study.json").is_file() else []
 
 
 def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
@@ -281,18 +293,28 @@ def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
 
 def entry() -> None:
     """Run the command line; what a user can mend is one sentence and exit status 2."""
-    with lasting_output():
-        try:
-            app()
-        except SystemExit as end:
-            if end.code == INTERRUPTED:
-                complain("\nStopped; the same command goes on from here.")
-            raise
-        except Exception as error:
-            from ablations.refusals import refusal
+    try:
+        with lasting_output():
+            _carry_out()
+    except UserError as error:  # the output itself
+        with lasting_output():
+            complain(f"Error: {error}")
+        sys.exit(2)
 
-            complain(f"Error: {refusal(error)}")
-            sys.exit(2)
+
+def _carry_out() -> None:
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            complain("\nStopped; the same command goes on from here.")
+        if end.code:
+            raise
+    except Exception as error:
+        from ablations.refusals import refusal
+
+        complain(f"Error: {refusal(error)}")
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,12 @@ def sqlite_uri(path: Path) -> str:
     """Return the address of an SQLite database, whatever characters its path has."""
     from sqlalchemy import URL
 
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    uri = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    if uri == f"sqlite:///{path}":
+        return uri
+    # MLflow makes the folder that such an address names before it is decoded, unless the address
+    # names the driver as well.
+    return uri.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
 def require_tracking(uri: str | None) -> None:
@@ -25,7 +30,7 @@ def require_tracking(uri: str | None) -> None:
         UserError: the address is of an unknown kind or incomplete, or an SQLite database's folder
             is not there.
     """
-    if uri is None:
+    if uri is None or uri in SERVERS[2:]:
         return
     try:
         parts = urlsplit(uri)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ablations.claims import ClaimLostError
-from stored.text import plain_lines
+from smoe.schema.text import plain_lines
 
 # Of the narrowest database that MLflow makes: names of experiments, runs, data sets and models,
 # values of params, then tags of experiments and of runs.

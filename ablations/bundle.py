@@ -23,9 +23,9 @@ from ablations.study import Study
 from smoe.checkpoint import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
 from smoe.metrics import METRICS
-from stored.bundle import intact_examples
-from stored.description import SCHEMA_VERSION
-from stored.digests import with_digests
+from smoe.schema.bundle import intact_examples
+from smoe.schema.description import SCHEMA_VERSION
+from smoe.schema.digests import with_digests
 
 PACKAGES = (
     "torch", "torchaudio", "numpy", "scipy", "pandas", "pyarrow", "pesq", "pystoi", "joblib",

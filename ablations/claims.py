@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+_HELD: dict[Path, "Claim"] = {}  # claims that this process has taken, by folder
 STALE_S = 120.0
 BEAT_S = 10.0
 CLAIM = "claim.json"
@@ -62,6 +63,7 @@ class Claim:
         except OSError:  # no space left: an empty claim would only be in the way
             self.path.unlink(missing_ok=True)
             raise
+        _HELD[self.path.parent.absolute()] = self
         return True
 
     def is_alive(self) -> bool:
@@ -94,6 +96,8 @@ class Claim:
     def release(self) -> None:
         """Gives the run back, if it is this claim's."""
         self._released.set()
+        if _HELD.get(self.path.parent.absolute()) is self:
+            del _HELD[self.path.parent.absolute()]
         if self._is_mine():
             self.path.unlink(missing_ok=True)
 
@@ -142,6 +146,20 @@ class Claim:
             with contextlib.suppress(FileExistsError):
                 os.link(aside, self.path)
         aside.unlink(missing_ok=True)
+
+
+def require_held(folder: Path) -> None:
+    """Raise if this process had claimed a folder and another one has taken it over since.
+
+    A folder that this process never claimed is not asked for: its owner is another process of the
+    same run.
+
+    Raises:
+        ClaimLostError: another process works there now.
+    """
+    claim = _HELD.get(folder.absolute())
+    if claim is not None:
+        claim.require()
 
 
 def process_exists(pid: int) -> bool:

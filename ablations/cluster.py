@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablations.claims import CLAIM, Claim
+from ablations.claims import CLAIM, Claim, ClaimLostError, require_held
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
 from ablations.store import NO_ROOM, RUNS_FOLDER, RunFolder
@@ -43,7 +43,7 @@ def connect(address: str | None) -> dict[str, float]:
     ray = _ray()
     if not ray.is_initialized():
         here = Path(__file__).parent
-        packages = [str(here), *(str(here.parent / name) for name in ("smoe", "stored"))]
+        packages = [str(here), str(here.parent / "smoe")]
         try:
             _knock(address)
             ray.init(address, runtime_env={"py_modules": packages}, log_to_driver=False)
@@ -274,7 +274,10 @@ class Depot:
     def store(self, job: Job, files: Files) -> int | None:
         """Writes what a run has written; the number of the error if there is no room for it."""
         try:
+            require_held(job.folder.path)
             _write(job.folder.path, files)
+        except ClaimLostError:  # another runner does the run now
+            return None
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

@@ -18,7 +18,7 @@ from ablations.estimate import Estimate, Look
 from ablations.means import Means
 from ablations.plan import PlannedRun
 from ablations.runner import Watch
-from stored.text import plain
+from smoe.schema.text import plain
 
 PIPED_INTERVAL_S = 30.0
 

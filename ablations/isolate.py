@@ -12,7 +12,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from ablations.claims import Claim, process_exists
+from ablations.claims import Claim, ClaimLostError, process_exists
 from ablations.store import NO_ROOM
 from ablations.worker import Job, TooLongError, execute
 
@@ -125,6 +125,8 @@ def _child(job: Job, worker_pid: int) -> None:
             log_into(job.folder.file("log.txt"))
             leave_when_unwanted(job, worker_pid, leave)
             execute(job)
+    except ClaimLostError:
+        leave(CLAIM_LOST)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise

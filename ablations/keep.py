@@ -16,11 +16,11 @@ from ablations.study import Study
 from smoe.checkpoint import write_atomic
 from smoe.config import RunConfig
 from smoe.errors import UserError
-from stored.bundle import EXAMPLES, read_bundle
-from stored.columns import TABLES
-from stored.digests import digest
-from stored.errors import BundleError
-from stored.text import plain
+from smoe.schema.bundle import EXAMPLES, read_bundle
+from smoe.schema.columns import TABLES
+from smoe.schema.digests import digest
+from smoe.schema.errors import BundleError
+from smoe.schema.text import plain
 
 REPLACED = ".replaced"  # folder below the results for bundles that others have taken the place of
 FILES = ("study.json", *TABLES, EXAMPLES)

@@ -1,19 +1,47 @@
 """Keeps MLflow beside a study: one writer, and a server that goes away costs nothing."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
 from ablations.claims import Claim, ClaimLostError
+from ablations.store import RUNS_FOLDER
 from ablations.tracked import TrackedRun
 from ablations.tracking import Tracker
-from stored.text import plain
+from smoe.schema.text import plain
 
 TURN_S = 60.0  # how long the last sync waits for another runner to be done with MLflow
 Make = Callable[[Callable[[], None]], Tracker]
 Summaries = dict[str, dict[str, float]]
+
+
+def claim_folder(results: Path, study: str) -> Path:
+    """Return where the claim of a study's one writer of MLflow is kept."""
+    return results / RUNS_FOLDER / f".mirror-{study}"
+
+
+@contextmanager
+def turn(results: Path, study: str, wait_s: float = TURN_S) -> Iterator[Callable[[], None] | None]:
+    """Take the writing of a study's MLflow view for a while.
+
+    Yields:
+        What to call before each write; None where another process goes on writing the view.
+    """
+    claim = Claim.on(claim_folder(results, study))
+    until = time.monotonic() + wait_s
+    while not claim.take():
+        if time.monotonic() > until:
+            yield None
+            return
+        time.sleep(0.5)
+    claim.keep()
+    try:
+        yield claim.require
+    finally:
+        claim.release()
 
 
 class Mirror:

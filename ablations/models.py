@@ -12,13 +12,14 @@ import numpy as np
 
 import smoe
 from ablations.bounded import NAME, bounded
+from ablations.mirror import turn
 from ablations.pipeline import trained_run
 from ablations.tracked import from_bundle
 from ablations.tracking import default_uri
 from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 NEEDED = ("torch", "numpy", "scipy", "soundfile", "soxr", "pydantic", "mlflow")
 
@@ -61,9 +62,14 @@ def _synced_run(results: Path, study: str, wanted: tuple[str, str], uri: str | N
     """MLflow's id of a run, which is there and chosen as the place of what is logged next."""
     import mlflow
 
-    tracker = bundle_tracker(results / study, uri)
     runs = [r for r in from_bundle(results / study) if (r.tags["cell"], r.params["seed"]) == wanted]
-    tracker.sync(runs)
+    with turn(results, study) as before_write:
+        if before_write is None:
+            raise UserError(
+                f"{study} is being written to MLflow by a runner; register when that has ended."
+            )
+        tracker = bundle_tracker(results / study, uri, before_write=before_write)
+        tracker.sync(runs)
     mlflow.set_tracking_uri(uri or default_uri(results))
     mlflow.set_experiment(experiment_id=tracker.experiment_id)  # where the files go
     return tracker.mlflow_id(runs[0].run_id)

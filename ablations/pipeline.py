@@ -25,7 +25,7 @@ from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
 from smoe.config import ModelConfig
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 if TYPE_CHECKING:
     from ablations.mirror import Mirror
@@ -139,7 +139,7 @@ def _parted(runs: list[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]
 def _mirror(
     study: Study, results: Path, tracking_uri: str | None, draw: "Draw", console: Console
 ) -> "Mirror":
-    from ablations.mirror import Mirror
+    from ablations.mirror import Mirror, claim_folder
     from ablations.tracking import Tracker
     from ablations.ui import describe
 
@@ -147,7 +147,7 @@ def _mirror(
         text = describe(study.title, study.question)
         return Tracker(study.name, text, study.data, results, tracking_uri, draw, before_write)
 
-    return Mirror(tracker, results / RUNS_FOLDER / f".mirror-{study.name}", console)
+    return Mirror(tracker, claim_folder(results, study.name), console)
 
 
 def _watch(study: Study, runs: list[PlannedRun], show: Watch, mirror: "Mirror") -> Watch:
@@ -233,7 +233,7 @@ def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelC
         UserError: the study, cell or seed has no finished run, or its weights are not here.
         BundleError: the bundle is incomplete or damaged.
     """
-    from stored.bundle import read_bundle
+    from smoe.schema.bundle import read_bundle
 
     if not (results / study / "study.json").exists():
         raise UserError(f"There are no results in {results / study}; run the study first.")

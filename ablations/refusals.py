@@ -4,7 +4,7 @@ import errno
 
 from ablations.store import no_room_error
 from smoe.errors import UserError
-from stored.errors import BundleError
+from smoe.schema.errors import BundleError
 
 _ALLOWED = "change its permissions or name another place"
 _AWAY = "see whether its disk or network is there, and give the same command again"

@@ -12,8 +12,8 @@ import pandas as pd
 
 from ablations.plan import PlannedRun
 from smoe.checkpoint import write_atomic
-from stored.bundle import read_bundle
-from stored.columns import TABLES as COLUMNS
+from smoe.schema.bundle import read_bundle
+from smoe.schema.columns import TABLES as COLUMNS
 
 TABLES = ("utterances", "routing", "history")
 RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")

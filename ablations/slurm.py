@@ -13,7 +13,7 @@ from ablations.means import Means, is_whole
 from ablations.store import RUNS_FOLDER
 from ablations.worker import Job
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 POLL_S = 2.0
 REQUEUE_S = 180.0  # within which Slurm queues a preempted job again, if it does so at all

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from smoe.errors import UserError
-from stored.text import plain
+from smoe.schema.text import plain
 
 LARGEST_SEED = 2**32 - 1  # what every generator in use takes
 LONGEST_NAME = 100

@@ -16,13 +16,16 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from stored.text import plain_lines
+from smoe.errors import UserError
+from smoe.schema.text import plain_lines
 
 _ASCII = {
     "±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "×": "x", "≥": ">=", "≤": "<=", "→": "->",
     "Δ": "d", "†": "+", "─": "-", "━": "-", "│": "|", "╭": "+", "╮": "+", "╰": "+", "╯": "+",
     "•": "*", "\u2009": " ", "\xa0": " ", "“": '"', "”": '"', "‘": "'", "’": "'",
 }  # fmt: skip
+
+LEFT = (errno.EPIPE, errno.EBADF, errno.ECONNRESET, errno.EIO)  # nobody reads any more
 
 
 class PlainConsole(Console):
@@ -93,6 +96,9 @@ def lasting_output() -> Iterator[None]:
     """In it, no print ends the program: not for its encoding, nor for a terminal that is gone.
 
     At its end the process's own streams are made such that leaving it says nothing more.
+
+    Raises:
+        UserError: what was asked for did not arrive, for another reason than that its reader left.
     """
     before = sys.stdout, sys.stderr
     streams = [_Stream(_open(stream)) for stream in before]
@@ -106,11 +112,16 @@ def lasting_output() -> Iterator[None]:
         for number, stream in enumerate(streams, start=1):
             if stream.lost is not None:
                 _drop(number, before[number - 1])
+    lost = streams[0].lost
+    if lost is not None and lost.errno not in LEFT:
+        raise UserError(
+            f"The output could not be written ({lost.strerror}); what was done is kept."
+        )
 
 
 def _open(stream: TextIO | None) -> TextIO:
     """The stream, told what to do with characters that it lacks; a closed one is replaced."""
-    if stream is None or stream.closed:
+    if stream is None or getattr(stream, "closed", False):
         return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
     with contextlib.suppress(AttributeError, ValueError, OSError):
         stream.reconfigure(errors="smoe.ascii")  # type: ignore[attr-defined]

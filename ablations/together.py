@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from ablations import worker
-from ablations.claims import Claim
+from ablations.claims import Claim, ClaimLostError
 from ablations.isolate import CLAIM_LOST, end_on_disk, leave_when_unwanted, log_into
 from ablations.store import NO_ROOM, RUNS_FOLDER
 from ablations.worker import Job
@@ -194,6 +194,8 @@ def _end_with(error: Exception, job: Job, claims: _Claims) -> None:
 
     from smoe.memory import is_out_of_memory
 
+    if isinstance(error, ClaimLostError):
+        claims.leave(CLAIM_LOST)
     worker.run_log(job).error("failed", exc_info=error)
     poisoned = isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
     excused = poisoned or is_out_of_memory(error) or isinstance(error, BrokenProcessPool)

@@ -16,9 +16,9 @@ from ablations.plan import PlannedRun
 from ablations.store import RunFolder
 from smoe.config import POSITIONS, RunConfig
 from smoe.metrics import METRICS
-from stored.bundle import read_bundle
-from stored.errors import BundleError
-from stored.text import plain
+from smoe.schema.bundle import read_bundle
+from smoe.schema.errors import BundleError
+from smoe.schema.text import plain
 
 DISTORTED = ("noise", "reverb", "both")
 AXES = ("expert_mode", "routing", "router_scope")

@@ -51,7 +51,13 @@ def _make_database(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f".{uuid.uuid4().hex}.db"
     MlflowClient(sqlite_uri(new.resolve())).search_experiments(max_results=1)
-    new.replace(folder / "mlflow.db")
+    try:
+        os.link(new, folder / "mlflow.db")  # of two that make it at once, the first has made it
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        new.replace(folder / "mlflow.db")
+    new.unlink(missing_ok=True)
 
 
 class Tracker:

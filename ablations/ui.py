@@ -13,17 +13,20 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ablations.claims import ClaimLostError
+from ablations.mirror import turn
 from ablations.tracked import from_bundle
 from ablations.tracking import Draw, Tracker, default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
-from stored.bundle import describe_bundle
-from stored.text import markdown, plain
+from smoe.schema.bundle import describe_bundle
+from smoe.schema.text import markdown, plain
 
 Summarise = Callable[[Path], dict[str, dict[str, float]]]
 HOST = "127.0.0.1"  # nobody else on the network may look in
 START_S = 120.0
 STOP_S = 10.0
+LOOK_S = 20.0  # after which the view is opened as another process has it so far
 
 
 def rebuild(
@@ -49,10 +52,17 @@ def rebuild(
     try:
         if not (folder / "study.json").is_file():
             return _of_running(results, study)
-        tracker = bundle_tracker(folder, draw=draw)
-        tracker.sync(from_bundle(folder))
-        if summarise:
-            tracker.log_summaries(summarise(folder))
+        with turn(results, study, LOOK_S) as before_write:
+            if before_write is None:  # a runner of the study writes it
+                return _of_running(results, study)
+            tracker = bundle_tracker(folder, draw=draw, before_write=before_write)
+            tracker.sync(from_bundle(folder))
+            if summarise:
+                tracker.log_summaries(summarise(folder))
+    except ClaimLostError as error:
+        raise UserError(
+            f"Another process has taken over the view of {study}; give the command again."
+        ) from error
     except (MlflowException, SQLAlchemyError) as error:
         reason = plain(str(error).splitlines()[0][:200])
         raise UserError(
@@ -63,11 +73,16 @@ def rebuild(
     return tracker.experiment_id
 
 
-def bundle_tracker(folder: Path, uri: str | None = None, draw: Draw | None = None) -> Tracker:
+def bundle_tracker(
+    folder: Path,
+    uri: str | None = None,
+    draw: Draw | None = None,
+    before_write: Callable[[], None] = lambda: None,
+) -> Tracker:
     """The tracker of the study that a bundle, `results/<study>`, holds; see `Tracker`."""
     stored = describe_bundle(folder)
     text = describe(stored["study"]["title"], stored["study"]["question"])
-    return Tracker(folder.name, text, stored["corpus"], folder.parent, uri, draw)
+    return Tracker(folder.name, text, stored["corpus"], folder.parent, uri, draw, before_write)
 
 
 def _of_running(results: Path, study: str) -> str:

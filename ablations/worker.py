@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablations.claims import ClaimLostError, require_held
 from ablations.store import NO_ROOM, Failure, RunFolder
 from smoe.config import RunConfig
 from smoe.cost import cost
@@ -131,9 +132,11 @@ def finish(job: Job, trained: "Trained | None", enhanced: "Enhanced", test: "Tes
         "routing": enhanced.routing,
         "history": trained.history if trained else [],
     }
+    require_held(job.folder.path)
     if enhanced.examples:
         write_atomic(job.folder.file("examples.npz"), _examples(enhanced.examples))
     for name, rows in tables.items():
+        require_held(job.folder.path)
         write_atomic(job.folder.file(f"{name}.parquet"), _parquet(rows))
     counts = cost(job.config.model) if job.config.model else None
     record = {
@@ -147,6 +150,7 @@ def finish(job: Job, trained: "Trained | None", enhanced: "Enhanced", test: "Tes
         "git_commit": job.git_commit,
     }
     write_atomic(job.folder.file("run.json"), json.dumps(record, indent=1).encode())
+    require_held(job.folder.path)
     job.folder.mark_done(["config.json", "run.json", *(f"{name}.parquet" for name in tables)])
 
 
@@ -155,12 +159,14 @@ def fail(job: Job, error: Exception) -> None:
 
     Raises:
         OSError: the disk is full, which is not the run's fault, so nothing is noted.
+        ClaimLostError: another process works on the run now.
     """
     from smoe.checkpoint import write_atomic
     from smoe.train import DivergedError
 
-    if isinstance(error, OSError) and error.errno in NO_ROOM:
+    if isinstance(error, ClaimLostError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
         raise error
+    require_held(job.folder.path)
     if isinstance(error, DivergedError):
         write_atomic(job.folder.file("history.parquet"), _parquet(error.history))
     job.folder.mark_failed(_failure_class(error), f"{type(error).__name__}: {error}")
@@ -248,6 +254,7 @@ def progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]]
     """The heartbeat: how far the run is, for display, tracking and the detection of dead runs."""
     from smoe.checkpoint import write_atomic
 
+    require_held(job.folder.path)
     run_log(job).info("%s: step %d", phase, step)
     beat = {"step": step, "phase": phase, "time": time.time(), "history": history}
     write_atomic(job.folder.file("progress.json"), json.dumps(beat).encode())

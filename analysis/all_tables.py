@@ -8,6 +8,7 @@ from analysis.table_axes import axis_table
 from analysis.table_conditions import condition_tables
 from analysis.table_cost import cost_table
 from analysis.table_factorial import factorial_table
+from analysis.table_levels import levels_table
 from analysis.table_mapping import mapping_table
 from analysis.table_router import counterfactual_table, router_table, specialisation_table
 from analysis.table_variance import variance_table
@@ -22,4 +23,5 @@ def all_tables(bundle: Bundle) -> list[Table]:
     tables += [factorial_table(bundle)]
     tables += [make(bundle) for make in router if len(bundle.routing)]
     tables += [cost_table(bundle), variance_table(bundle), *condition_tables(bundle)]
-    return [*tables, mapping_table(bundle)] if len(bundle.routing) else tables
+    tables += [mapping_table(bundle)] if len(bundle.routing) else []
+    return [*tables, levels_table(bundle)] if bundle.levels else tables

@@ -31,7 +31,10 @@ class Bundle:
         routing: As stored, with `run` and `position` (row numbers of the two frames above).
         history: As stored.
         examples: Spectrograms of the example triplet; empty if none were stored.
-        mark: Tells whether the folder still holds this bundle, see `stored.bundle.mark_of`.
+        mark: Tells whether the folder still holds this bundle, see `smoe.schema.bundle.mark_of`.
+        left_out: One sentence on runs that are not counted, see `parts`; empty if all are.
+        levels: Every level of the settings that the study varies, with its runs; empty if none.
+        level: The level that this bundle is, in words; empty if the study varies none.
     """
 
     folder: Path
@@ -44,6 +47,9 @@ class Bundle:
     history: pd.DataFrame
     examples: dict[str, np.ndarray] = field(default_factory=dict)
     mark: str = ""
+    left_out: str = ""
+    levels: tuple[tuple[dict, "Bundle"], ...] = ()
+    level: str = ""
 
     @property
     def name(self) -> str:
@@ -135,5 +141,4 @@ class Bundle:
             seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
             test_set=self.test_set,
             any_seed=cell == words.UNPROCESSED,
-            weights={cell: 1.0},
         )

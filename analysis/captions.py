@@ -24,7 +24,14 @@ def measured(bundle: Bundle) -> str:
     parts = [f"{counts[c]} {c}" for c in words.DISTORTED if counts[c]]
     clean = f" and {counts['clean']} clean" if counts["clean"] else ""
     n = sum(counts[c] for c in words.DISTORTED)
-    return f"N = {n} distorted utterances ({', '.join(parts)}){clean}, {seeds_and_interval(bundle)}"
+    text = f"N = {n} distorted utterances ({', '.join(parts)}){clean}, {seeds_and_interval(bundle)}"
+    return " ".join([text, *extent(bundle)])
+
+
+def extent(bundle: Bundle) -> list[str]:
+    """Return sentences on the level shown of a study that varies settings, and on runs left out."""
+    level = f"Level shown: {bundle.level}; table 12 has the others." if bundle.level else ""
+    return [sentence for sentence in (level, bundle.left_out) if sentence]
 
 
 def seeds_and_interval(bundle: Bundle) -> str:

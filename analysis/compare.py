@@ -119,8 +119,8 @@ def judge(
         mean_interval(*sample.values(), seeds=component)
         for sample, component in zip(samples, seeds, strict=True)
     ]
-    by_table = rules.family == "table" or families is None
-    member = np.array(["" if by_table or families is None else families[i] for i in used])
+    apart = families if rules.family == "group" else None
+    member = np.array([apart[i] if apart else "" for i in used])
     family = stack(intervals)
     p = hypotheses.random_effects_p(family)
     p_holm = _holm_within(p, member)

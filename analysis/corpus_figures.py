@@ -10,7 +10,7 @@ from analysis import figures as style
 from analysis import vocabulary as words
 from analysis.load import BundleError
 from analysis.plots import Axes, Figure, SubFigure
-from stored.text import plain
+from smoe.schema.text import plain
 
 _SPLIT_COLOURS = {"train": style.BLUE, "valid": style.ORANGE, "test": style.VERMILION}
 _DISTRIBUTIONS = {

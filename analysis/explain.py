@@ -14,7 +14,7 @@ from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
 from analysis.compare import Comparison, differences_to, judge
 from analysis.cost_curve import COSTS, curve_differences
-from analysis.load import BundleError, load_bundle
+from analysis.load import BundleError, load_reported
 from analysis.samples import Sample
 from analysis.statistics import Interval
 from analysis.tables import samples_of
@@ -52,7 +52,7 @@ def cell_facts(bundle_dir: Path, cell: str) -> Facts:
     Raises:
         BundleError: as `explain`.
     """
-    bundle = load_bundle(bundle_dir)
+    bundle = load_reported(bundle_dir)
     known = sorted({*bundle.planned, *bundle.cells(), words.UNPROCESSED}, key=words.cell_order)
     if cell not in known:
         near = difflib.get_close_matches(cell, known, n=1, cutoff=0.0)[0]

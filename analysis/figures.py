@@ -83,7 +83,13 @@ def light_grid(axes: Axes, axis: str = "x") -> None:
 
 def all_figures() -> dict[str, tuple[str, Callable[[Bundle], Figure]]]:
     """File name to title and drawing function, in the order of the report."""
-    from analysis import figures_heatmap, figures_quality, figures_routing, figures_training
+    from analysis import (
+        figures_heatmap,
+        figures_levels,
+        figures_quality,
+        figures_routing,
+        figures_training,
+    )
 
     return {
         "placement_heatmap": ("Gain by placement", figures_heatmap.placement_heatmap),
@@ -95,6 +101,7 @@ def all_figures() -> dict[str, tuple[str, Callable[[Bundle], Figure]]]:
         "router_confusion": ("Router confusion", figures_routing.router_confusion),
         "learning_curves": ("Learning curves", figures_training.learning_curves),
         "spectrograms": ("Spectrograms", figures_training.spectrograms),
+        "levels": ("Differences by level", figures_levels.differences_by_level),
     }
 
 

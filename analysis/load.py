@@ -7,9 +7,10 @@ import pandas as pd
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.parts import reported
 from analysis.verdict_rules import verdict_rules
-from stored.bundle import read_bundle
-from stored.errors import BundleError
+from smoe.schema.bundle import read_bundle
+from smoe.schema.errors import BundleError
 
 
 def load_bundle(folder: Path) -> Bundle:
@@ -49,6 +50,15 @@ def load_bundle(folder: Path) -> Bundle:
         errors=errors, routing=_routing(stored.routing, runs, utterances, folder),
         history=stored.history, examples=stored.examples, mark=stored.mark,
     )  # fmt: skip
+
+
+def load_reported(folder: Path) -> Bundle:
+    """Read and check a bundle, and keep the runs that its reports speak of, see `parts.reported`.
+
+    Raises:
+        BundleError: as `load_bundle`.
+    """
+    return reported(load_bundle(folder))
 
 
 def _in_order(runs: pd.DataFrame) -> pd.DataFrame:

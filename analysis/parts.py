@@ -11,6 +11,24 @@ from analysis.bundle import Bundle
 Level = dict[str, Any]
 
 
+def reported(bundle: Bundle) -> Bundle:
+    """Return what a report speaks of: whole seeds, at the study's main level.
+
+    The other levels are in its `levels`.
+    """
+    whole, left_out = whole_seeds(bundle)
+    there = levels(whole)
+    if there == [{}]:
+        return replace(whole, left_out=left_out)
+    main = main_level(whole)
+    return replace(
+        at_level(whole, main),
+        left_out=left_out,
+        levels=tuple((level, at_level(whole, level)) for level in there),
+        level=level_name(main),
+    )
+
+
 def take_runs(bundle: Bundle, mask: np.ndarray) -> Bundle:
     """Return the bundle of the runs in a mask, boolean [runs]."""
     rows = np.flatnonzero(mask)
@@ -66,6 +84,8 @@ def levels(bundle: Bundle) -> list[Level]:
     A setting that has no effect on a run does not tell levels apart.
     """
     varied: dict[str, list[Any]] = bundle.study["study"].get("vary") or {}
+    if not varied:
+        return [{}]
     found: list[Level] = []
     for row in bundle.runs[[n for n in varied if n in bundle.runs]].drop_duplicates().itertuples():
         values = dict(zip(varied, row[1:], strict=True))

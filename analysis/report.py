@@ -10,7 +10,7 @@ from analysis.bundle import Bundle
 from analysis.compare import TOO_FEW_SEEDS, Comparison, differences_to, judge, noise_kinds
 from analysis.cost_curve import COSTS, curve_differences
 from analysis.figures import draw_all
-from analysis.load import load_bundle
+from analysis.load import load_reported
 from analysis.page import write_page
 from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
 from analysis.samples import Sample
@@ -51,7 +51,7 @@ def build_report(bundle_dir: Path) -> ReportSummary:
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
     """
-    bundle = load_bundle(bundle_dir)
+    bundle = load_reported(bundle_dir)
     folder = bundle_dir / "tables"
     written = []
     tables = all_tables(bundle)
@@ -73,7 +73,7 @@ def screen(folder: Path) -> str:
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
     """
-    bundle = load_bundle(folder)
+    bundle = load_reported(folder)
     parts = [
         main_table_text(bundle),
         placement_table_text(bundle),

@@ -3,8 +3,7 @@
 Nothing is imputed: an utterance that lacks a value for any seed involved leaves the comparison.
 """
 
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,14 +20,12 @@ class Sample:
         seeds: The seed of each row.
         test_set: Condition and clusters of each utterance.
         any_seed: The scores depend on no seed (unprocessed input) and pair with every one.
-        weights: Cell to its weight in these scores: 1 for a cell itself, 1 and -1 in a difference.
     """
 
     scores: np.ndarray
     seeds: tuple[int, ...]
     test_set: TestSet
     any_seed: bool = False
-    weights: dict[str, float] = field(default_factory=dict)
 
     def restrict(self, mask: np.ndarray) -> "Sample":
         """Keep the utterances in the mask, [U]; the others become missing."""
@@ -75,11 +72,7 @@ def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
 def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
     """Sum paired cells with weights, seed by seed and utterance by utterance."""
     scores, seeds = align(samples)
-    cells: Counter[str] = Counter()
-    for sample, weight in zip(samples, weights, strict=True):
-        cells.update({cell: weight * w for cell, w in sample.weights.items()})
-    combined = np.tensordot(weights, scores, axes=1)
-    return Sample(combined, seeds, samples[0].test_set, weights=dict(cells))
+    return Sample(np.tensordot(weights, scores, axes=1), seeds, samples[0].test_set)
 
 
 def difference(first: Sample, second: Sample) -> Sample:

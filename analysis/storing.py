@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from analysis.bundle import Bundle
-from stored.bundle import mark_of
-from stored.errors import BundleError
+from smoe.schema.bundle import mark_of
+from smoe.schema.errors import BundleError
 
 
 def store(bundle: Bundle | None, path: Path, content: bytes) -> None:

@@ -81,7 +81,7 @@ def common_to_all_cells(bundle: Bundle, metric: str) -> float:
 
 def variance_table(bundle: Bundle) -> Table:
     """Make table 9: standard deviations of the components, by kind of cell and metric."""
-    cells = [c for c in bundle.cells() if c != words.DENSE and not words.is_dense(c)]
+    cells = [c for c in bundle.cells() if not words.is_dense(c)]
     kinds = noise_kinds(bundle, cells)
     by_metric = {m: _components(bundle, cells, kinds, m) for m in words.METRICS}
     rows = [_alike_row(bundle), _rounding_row(bundle)]

@@ -32,6 +32,7 @@ COUNTERFACTUALS = (
     "learned", "oracle", "uniform", "random", "swapped", "noise-only", "reverb-only",
     "learned-normalized", "learned-paper", "oracle-paper",
 )  # fmt: skip
+OTHER_MAPPINGS = ("learned-paper", "learned-normalized")
 
 _CELL_NAMES = {
     UNPROCESSED: "Unprocessed input",

@@ -30,7 +30,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def results(smoke: Path) -> Path:
     """The smoke study, just trained here, beside the stored bundles of this repository."""
-    for study in ("quick", "pilot"):
+    for study in ("quick", "core"):
         shutil.copytree(ROOT / "results" / study, smoke / study, dirs_exist_ok=True)
     return smoke
 
@@ -38,7 +38,7 @@ def results(smoke: Path) -> Path:
 @pytest.fixture(scope="module")
 def address(results: Path) -> Iterator[str]:
     """The UI as `run_all.py ui` starts it; Ctrl-C must end it and leave no process behind."""
-    for study in ("smoke", "pilot"):
+    for study in ("smoke", "core"):
         _started_and_stopped(results, study)
     process, url = _start(results, "quick")
     family = [process, *process.children(recursive=True)]
@@ -127,9 +127,9 @@ def test_a_ready_filter_then_compare_shows_five_booleans_and_pesq(results, addre
 @pytest.mark.parametrize(
     ("study", "view", "axes"),
     [
-        ("pilot", "placements", {*POSITIONS, "pesq_wb_reverb", "pesq_wb"}),
+        ("core", "placements", {*POSITIONS, "pesq_wb_reverb", "pesq_wb"}),
         ("quick", "expert-mode", {"placement", "expert_mode", "pesq_wb"}),
-        ("pilot", "cost", {"macs", "pesq_wb", "params"}),
+        ("core", "cost", {"macs", "pesq_wb", "params"}),
     ],
 )
 def test_a_saved_view_answers_its_question_at_once(study, view, axes, results, address, page):

@@ -87,7 +87,6 @@ def test_the_studies_have_the_sizes_that_the_design_promises():
         "smoke": 4,
         "quick": 1 + 5 + 8 + len(CONTROLS),
         "core": 32 + len(CONTROLS) + 3,  # and three dense networks of other widths
-        "mapping": 32,
         "budget": 8,
         "width": 5,
         "harm": 3,

@@ -80,7 +80,7 @@ def test_the_example_of_a_registered_network_enhances(smoke: Path, tmp_path: Pat
 @pytest.fixture(scope="module")
 def everything(smoke: Path) -> Path:
     """Results with the smoke study trained here, and the stored ones of this repository."""
-    for study in ("quick", "pilot"):
+    for study in ("quick", "core"):
         shutil.copytree(ROOT / "results" / study, smoke / study, dirs_exist_ok=True)
     return smoke
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import vocabulary as words
-from stored.columns import TABLES
+from smoe.schema.columns import TABLES
 
 CONTROLS = ["dense", "dense-params", "dense-macs", "uniform", "shuffled-labels"]
 FULL = words.FULL_CELL
