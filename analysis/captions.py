@@ -24,8 +24,12 @@ def measured(bundle: Bundle) -> str:
     parts = [f"{counts[c]} {c}" for c in words.DISTORTED if counts[c]]
     clean = f" and {counts['clean']} clean" if counts["clean"] else ""
     n = sum(counts[c] for c in words.DISTORTED)
-    text = f"N = {n} distorted utterances ({', '.join(parts)}){clean}, {seeds_and_interval(bundle)}"
-    return " ".join([text, *extent(bundle)])
+    return f"N = {n} distorted utterances ({', '.join(parts)}){clean}, {seeds_and_extent(bundle)}"
+
+
+def seeds_and_extent(bundle: Bundle) -> str:
+    """Return `seeds_and_interval`, then which level is shown and what is left out."""
+    return " ".join([seeds_and_interval(bundle), *extent(bundle)])
 
 
 def extent(bundle: Bundle) -> list[str]:

@@ -1,9 +1,10 @@
 """What speaks for and against a finding, and whether anything turns it over.
 
 A finding is a paired difference in the primary metric. Beside it stand the same difference in each
-seed, in the other metrics, in parts of the test set (condition, SNR, RT60), on clean speech, and
-with the same weights routed otherwise. A finding that is decided is called undecided all the same
-if a seed, a metric, a part or a routing is decided in the other direction.
+seed, in the other metrics, in parts of the test set (condition, SNR, RT60), on clean speech, with
+the same weights routed otherwise, and at other levels of the settings that the study varies. A
+finding that is decided is called undecided all the same if a seed has the other sign, or a metric,
+a part, a routing or a level is decided in the other direction.
 """
 
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ import numpy as np
 from analysis import conditions
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
+from analysis.captions import plural
 from analysis.claims import Claim, paired
 from analysis.compare import TOO_FEW_SEEDS, Comparison, judge
+from analysis.parts import level_name
 from analysis.render import estimate
 from analysis.samples import Sample
 
@@ -39,7 +42,7 @@ class Item:
     """One observation beside a finding.
 
     Attributes:
-        kind: `seed`, `metric`, `part`, `clean` or `routing`.
+        kind: `seed`, `metric`, `part`, `clean`, `routing` or `level`.
         name: Where it was made.
         comparison: The difference there; None for seeds.
         metric: Of the difference.
@@ -114,6 +117,7 @@ def evidence(bundle: Bundle, claim: Claim) -> Evidence:
     for kind, found in (
         ("part", differences_by_part(bundle, claim, bundle.primary)),
         ("routing", differences_by_routing(bundle, claim, bundle.primary)),
+        ("level", differences_by_level(bundle, claim, bundle.primary)),
     ):
         for name, comparison in found.items():
             if name == AS_TRAINED:
@@ -159,19 +163,34 @@ def differences_by_routing(bundle: Bundle, claim: Claim, metric: str) -> dict[st
     return {n: c for n, c in zip(scored, found, strict=True) if c is not None}
 
 
+def differences_by_level(bundle: Bundle, claim: Claim, metric: str) -> dict[str, Comparison]:
+    """Judge a claim at the levels beside the one shown, as one family; empty without any."""
+    cells = (claim.cell, *claim.weights)
+    apart = {
+        level_name(level): paired(part, claim.cell, claim.weights, metric).restrict(
+            part.in_conditions(words.DISTORTED)
+        )
+        for level, part in bundle.levels
+        if level_name(level) != bundle.level and all(part.has(c) for c in cells)
+    }
+    paired_in_seeds = {name: s for name, s in apart.items() if s.seeds}
+    found = judge(bundle, [*paired_in_seeds.values()], metric)
+    return {n: c for n, c in zip(paired_in_seeds, found, strict=True) if c is not None}
+
+
 def _seeds(primary: Comparison, metric: str, margin: float | None) -> Item:
     """Whether all seeds have the sign of the mean; of an equivalence, whether all are within."""
     up = primary.interval.estimate > 0
     other = sum((value > 0) != up for value in primary.by_seed)
     decimals = words.METRICS[metric].decimals
     values = ", ".join(f"{v:+.{decimals}f}" for v in primary.by_seed).replace("-", "−")
-    counts = f"{len(primary.by_seed) - other} of {len(primary.by_seed)}"
-    name = f"{counts} seeds {'above' if up else 'below'} zero ({values})"
+    seeds = plural(len(primary.by_seed), "seed")
+    name = f"{primary.n_seeds - other} of {seeds} {'above' if up else 'below'} zero ({values})"
     decided = plain(primary) in _OPPOSITE
     speaks: Speaks = "against" if other and decided else "undecided" if other else "for"
     if plain(primary) == "equivalent" and margin is not None:
         within = sum(abs(value) < margin for value in primary.by_seed)
-        name = f"{within} of {len(primary.by_seed)} seeds within the margin ({values})"
+        name = f"{within} of {seeds} within the margin ({values})"
         speaks = "for" if within == len(primary.by_seed) else "undecided"
     return Item("seed", name, None, metric, speaks, turns_over=bool(other) and decided)
 

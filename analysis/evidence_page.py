@@ -9,6 +9,7 @@ from analysis.claims import Claim, claims
 from analysis.compare import TOO_FEW_SEEDS, Comparison, differences_to, judge, noise_kinds
 from analysis.evidence import (
     Evidence,
+    differences_by_level,
     differences_by_part,
     differences_by_routing,
     evidence,
@@ -31,10 +32,11 @@ from analysis.table_mapping import mapped
 
 INTRODUCTION = (
     "Each finding in the primary metric, and beside it the same difference in each seed, in the "
-    "other metrics, in parts of the test set, on clean speech, and with the same weights routed "
-    "otherwise. A finding is called undecided where any of them is decided in the other direction. "
-    "Verdicts: Holm over the references of a finding, over the conditions, over the SNRs, over the "
-    "bands of RT60 and over the routings, each for each metric."
+    "other metrics, in parts of the test set, on clean speech, with the same weights routed "
+    "otherwise, and at other levels of the settings that the study varies. A finding is called "
+    "undecided where any of them (clean speech apart, which is said beside it) is decided in the "
+    "other direction. Verdicts: Holm over the findings on the full S-MoE, and apart over the "
+    "conditions, the SNRs, the bands of RT60, the routings and the levels, for each metric."
 )
 NOTHING = "The study has no finding: it has no S-MoE, or nothing to compare one with."
 
@@ -128,16 +130,20 @@ def _by_metric(bundle: Bundle, claim: Claim, number: int) -> Table:
         Column("utterances that improve", "improves"), Column("N", "n_utterances"),
     ]  # fmt: skip
     name = f"evidence_{number}_metrics"
-    caption = captions.seeds_and_interval(bundle)
+    caption = captions.seeds_and_extent(bundle)
     return Table(name, "By metric and seed", caption, columns, rows)
 
 
 def _by_observation(bundle: Bundle, claim: Claim, number: int) -> Table:
-    """The difference in all metrics by part of the test set and by routing."""
+    """The difference in all metrics by part of the test set, by routing and by level."""
     by_part = {m: differences_by_part(bundle, claim, m) for m in words.METRICS}
     by_routing = {m: differences_by_routing(bundle, claim, m) for m in words.METRICS}
+    by_level = {m: differences_by_level(bundle, claim, m) for m in words.METRICS}
     rows = []
-    for group, found in (("part of the test set", by_part), ("same weights", by_routing)):
+    for group, found in (
+        ("part of the test set", by_part), ("same weights", by_routing),
+        ("other levels, trained anew", by_level),
+    ):  # fmt: skip
         names = dict.fromkeys(name for each in found.values() for name in each)
         for name in names:
             values: list[Value] = [name]
@@ -149,10 +155,10 @@ def _by_observation(bundle: Bundle, claim: Claim, number: int) -> Table:
     columns = [Column("Where", "where", numeric=False)]
     columns += [Column(f"Δ {m.label}", f"difference_{key}") for key, m in words.METRICS.items()]
     columns += [Column("N", "n_utterances")]
-    caption = f"* differs from zero after Holm. {captions.seeds_and_interval(bundle)}"
+    caption = f"* differs from zero after Holm. {captions.seeds_and_extent(bundle)}"
     notes = [] if any(by_routing.values()) else ["The study scored no other routing of this cell."]
     name = f"evidence_{number}_parts"
-    title = "By part of the test set and by routing"
+    title = "By part of the test set, routing and level"
     return Table(name, title, caption, columns, rows, notes)
 
 
@@ -199,7 +205,7 @@ def _input_section(bundle: Bundle, cells: list[str]) -> Section:
         Column("seeds above zero", "seeds_above_zero"), Column("N", "n_utterances"),
     ]  # fmt: skip
     title = "S-MoE cells against their input"
-    caption = f"Holm over the cells of a row. {captions.seeds_and_interval(bundle)}"
+    caption = f"Holm over the cells of a row. {captions.seeds_and_extent(bundle)}"
     table = Table("evidence_input", title, caption, columns, rows)
     return Section(title, [f"{'; '.join(counted)}."], tables=[table])
 
@@ -247,7 +253,7 @@ def _cells_section(bundle: Bundle, cells: list[str]) -> Section:
     n = int(bundle.in_conditions(words.DISTORTED).sum())
     caption = (
         "Holm over the cells for each metric. Other mapping: the same weights and learned "
-        f"probabilities. N = {n}. {captions.seeds_and_interval(bundle)}"
+        f"probabilities. N = {n}. {captions.seeds_and_extent(bundle)}"
     )
     said = [str(row.values[-1]) for row in rows]
     counts = ", ".join(f"{said.count(each)} {each}" for each in dict.fromkeys(said))

@@ -105,9 +105,8 @@ def quality_against_macs(bundle: Bundle) -> Figure:
         color=style.VERMILION, linewidth=1, zorder=1,
     )  # fmt: skip
     for point in front:
-        name = words.short_name(point.cell).removeprefix("S-MoE ")
         axes.annotate(
-            name, (point.macs / 1e9, point.quality), fontsize=5.8,
+            _front_label(point.cell), (point.macs / 1e9, point.quality), fontsize=5.8,
             textcoords="offset points", xytext=(-4, 4), ha="right",  # no cell can be there
         )  # fmt: skip
     costs = [p.macs for p in points]
@@ -118,6 +117,15 @@ def quality_against_macs(bundle: Bundle) -> Figure:
     style.light_grid(axes, "y")
     _quality_legend(figure, axes, {_kind_style(bundle, p.cell) for p in points})
     return figure
+
+
+def _front_label(cell: str) -> str:
+    """A cell on the front in few words: its placement, and settings other than the reference."""
+    if "." not in cell:
+        return words.short_name(cell)
+    placement, *axes = cell.split(".")
+    other = [a for a, usual in zip(axes, words.REFERENCE_AXES, strict=True) if a != usual]
+    return f"{placement} ({', '.join(other)})".replace("per_layer", "per layer").replace(" ()", "")
 
 
 def _halves_to_dense(bundle: Bundle, cells: list[str]) -> list[float | None]:

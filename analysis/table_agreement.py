@@ -59,7 +59,7 @@ def agreement_table(bundle: Bundle) -> Table:
         "Verdicts of table 2 in every metric, each with Holm over the placements. Agreement: all "
         "metrics have the same verdict, and it is not undecided; contradiction: one is better and "
         "another worse. "
-        f"{captions.seeds_and_interval(bundle)}"
+        f"{captions.seeds_and_extent(bundle)}"
     )
     title = "Table 2b: agreement of the metrics"
     return Table("table2b_agreement", title, caption, columns, rows, _notes(rows))

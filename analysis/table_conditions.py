@@ -59,7 +59,7 @@ def _table(bundle: Bundle, kind: _Kind) -> Table:
     columns += [Column(f"Δ {m.label}", f"difference_{key}") for key, m in words.METRICS.items()]
     caption = (
         f"Means and paired differences to the dense network over {kind.heard}, all metrics. "
-        f"{captions.seeds_and_interval(bundle)}"
+        f"{captions.seeds_and_extent(bundle)}"
     )
     notes = [kind.absent] if not parts else _notes(bundle, judged[bundle.primary])
     return Table(kind.name, kind.title, caption, columns, rows, notes)

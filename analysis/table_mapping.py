@@ -59,7 +59,7 @@ def mapping_table(bundle: Bundle) -> Table:
         "The same trained weights, routed by their learned probabilities under the mapping of the "
         "paper (weights p0 + p2 and p1 + p2) and under the normalized one (p2 in halves, weights "
         f"sum to 1). N = {n} distorted utterances that were scored under both, "
-        f"{captions.seeds_and_interval(bundle)}"
+        f"{captions.seeds_and_extent(bundle)}"
     )
     if rows:
         notes = [

@@ -76,7 +76,7 @@ def counterfactual_table(bundle: Bundle) -> Table:
     caption = (
         "PESQ-WB and STOI of the learned routing, and the paired change when the same trained "
         f"weights are routed otherwise. N = {n} distorted utterances that were scored under every "
-        f"routing, {captions.seeds_and_interval(bundle)}"
+        f"routing, {captions.seeds_and_extent(bundle)}"
     )
     notes = ["* differs from learned (Holm within a network and metric)."]
     notes += [block.note for block in blocks] + [captions.clusters(bundle)]
@@ -136,7 +136,7 @@ def specialisation_table(bundle: Bundle) -> Table:
         ]
     caption = (
         "All metrics with one expert alone (weight 1), by condition: an expert that specialised is "
-        f"the better one for its own distortion. {captions.seeds_and_interval(bundle)}"
+        f"the better one for its own distortion. {captions.seeds_and_extent(bundle)}"
     )
     notes = ["* differs from zero (Holm within a network, for each metric)."]
     primary = [*gaps[bundle.primary].values()]

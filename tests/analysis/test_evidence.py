@@ -1,12 +1,16 @@
 """Evidence for and against findings: what is planted is found where it was planted."""
 
+import json
+
+import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.claims import claims
 from analysis.evidence import AS_TRAINED, differences_by_routing, evidence
 from analysis.evidence_page import NOTHING, sections, to_page
 from analysis.figures import all_figures
-from analysis.load import load_bundle
+from analysis.load import load_bundle, load_reported
 from analysis.page import write_page
 from analysis.report import findings
 from tests.analysis.simulate import CORE, FULL, Plan, drop_runs, edit, edit_study, write_bundle
@@ -78,6 +82,30 @@ def test_harm_to_clean_speech_is_said_beside_a_gain(gain):
     turn(gain, "pesq_wb", -0.8, lambda f: f["condition"] == "clean")
     found = of_dense(gain)
     assert found.conclusion.endswith("but the opposite holds on clean speech.")
+
+
+def test_a_level_that_turns_a_gain_over_makes_it_undecided(gain):
+    """A second budget of the same networks, at which the full S-MoE loses what it gained."""
+    first = pd.read_parquet(gain / "runs.parquet")
+    trained = first[first["cell"] != "unprocessed"]
+    for name in ("utterances", "routing", "history"):
+        table = pd.read_parquet(gain / f"{name}.parquet")
+        more = table[table["run_id"].isin(trained["run_id"])].copy()
+        if name == "utterances":
+            more["pesq_wb"] -= 0.6 * more["run_id"].str.startswith(FULL)
+        more["run_id"] += "-short"
+        pd.concat([table, more]).to_parquet(gain / f"{name}.parquet", index=False)
+    runs = pd.concat([first, trained.assign(run_id=trained["run_id"] + "-short")])
+    short = runs["run_id"].str.endswith("-short")
+    runs["train.steps"] = np.where(short, 100.0, 400.0)
+    runs.loc[runs["cell"] == "unprocessed", "train.steps"] = np.nan
+    runs.to_parquet(gain / "runs.parquet", index=False)
+    study = json.loads((gain / "study.json").read_text())["study"]
+    edit_study(gain, study=study | {"vary": {"train.steps": [100, 400]}, "runs_per_seed": 4})
+    bundle = load_reported(gain)
+    found = evidence(bundle, next(c for c in claims(bundle) if c.reference == DENSE))
+    assert bundle.level == "steps 400"
+    assert found.conclusion == "Undecided, it turns over: steps 100."
 
 
 def test_an_equivalence_that_a_metric_breaks_turns_over(tmp_path):
