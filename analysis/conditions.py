@@ -34,11 +34,17 @@ def by_snr(bundle: Bundle) -> Parts:
 def by_rt60(bundle: Bundle) -> Parts:
     """Return the bands of RT60 of the reverberant utterances."""
     rt60_s = bundle.utterances["rt60_s"].to_numpy(dtype=float)
-    parts = {}
-    for low, high in words.RT60_BANDS_S:
-        name = f"RT60 {low:g} to {high:g} s" if np.isfinite(high) else f"RT60 from {low:g} s"
-        parts[name] = (rt60_s >= low) & (rt60_s < high)
-    return _heard(parts)
+    return _heard(
+        {name: (rt60_s >= low) & (rt60_s < high) for name, (low, high) in rt60_bands().items()}
+    )
+
+
+def rt60_bands() -> dict[str, tuple[float, float]]:
+    """Return the name of each band of RT60 to its bounds in s, from and below."""
+    return {
+        f"RT60 {low:g} to {high:g} s" if np.isfinite(high) else f"RT60 from {low:g} s": (low, high)
+        for low, high in words.RT60_BANDS_S
+    }
 
 
 def by_noise_type(bundle: Bundle) -> Parts:

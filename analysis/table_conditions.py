@@ -62,6 +62,9 @@ def _table(bundle: Bundle, kind: _Kind) -> Table:
         f"{captions.seeds_and_extent(bundle)}"
     )
     notes = [kind.absent] if not parts else _notes(bundle, judged[bundle.primary])
+    if parts and kind.parts is conditions.by_rt60:
+        empty = [name for name in conditions.rt60_bands() if name not in parts]
+        notes += [f"No test utterance: {', '.join(empty)}."] if empty else []
     return Table(kind.name, kind.title, caption, columns, rows, notes)
 
 

@@ -55,6 +55,13 @@ def test_table_10_is_the_plain_mean_of_a_part(small):
     assert entry.values[column(table, "stoi")].value == pytest.approx(expected)
 
 
+def test_an_empty_band_of_rt60_is_named(folder):
+    edit(folder, "utterances.parquet", lambda f: f.assign(rt60_s=f["rt60_s"].clip(lower=0.5)))
+    bundle = load_bundle(folder)
+    assert list(conditions.by_rt60(bundle)) == ["RT60 0.4 to 0.8 s", "RT60 from 0.8 s"]
+    assert "No test utterance: RT60 0 to 0.4 s." in condition_tables(bundle)[1].notes
+
+
 def test_an_effect_at_one_snr_shows_at_that_snr_alone(folder):
     def harm(frame):
         hit = frame["run_id"].str.startswith("dense-macs") & (frame["snr_db"] == -5)
