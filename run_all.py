@@ -68,6 +68,7 @@ def run(
     checkpoint_every: options.CheckpointEvery = 20.0,
     retry: options.Retry = None,
     from_bundle: options.FromBundle = False,
+    with_report: options.Report = True,
 ) -> None:
     """Train what is missing of a study, then write tables and figures.
 
@@ -93,7 +94,7 @@ def run(
         draw=_draw,
         console=console,
     )
-    if outcome.skipped or outcome.done:
+    if with_report and (outcome.skipped or outcome.done):
         _last_screen(chosen.name, results / chosen.name)
     for line in outcome_lines(outcome):
         say(line)

@@ -17,10 +17,10 @@ EXAMPLES = {
         "run_all.py plan --study full",
         "run_all.py plan --study core --json",
     ),
-    "report": ("run_all.py report --study pilot",),
+    "report": ("run_all.py report --study core",),
     "explain": (
         "run_all.py explain dense --study quick",
-        "run_all.py explain E-B--.multi.supervised.global --study pilot --json",
+        "run_all.py explain E-B--.multi.supervised.global --study core --json",
     ),
     "enhance": (
         "run_all.py enhance noisy.wav enhanced.wav",
@@ -32,7 +32,7 @@ EXAMPLES = {
     ),
     "ui": (
         "run_all.py ui --study quick",
-        "run_all.py ui --study pilot --port 0",
+        "run_all.py ui --study core --port 0",
     ),
     "bench": ("run_all.py bench --quick",),
     "prepare": (

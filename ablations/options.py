@@ -79,6 +79,13 @@ FromBundle = Annotated[
     bool,
     typer.Option("--from-bundle", help="Train only what RESULTS/STUDY, e.g. of a clone, lacks."),
 ]
+Report = Annotated[
+    bool,
+    typer.Option(
+        "--report/--no-report",
+        help="Without it, `report` writes the tables and figures later or elsewhere.",
+    ),
+]
 Retry = Annotated[
     str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
 ]

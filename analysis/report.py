@@ -7,13 +7,12 @@ from analysis import captions
 from analysis import vocabulary as words
 from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
-from analysis.compare import TOO_FEW_SEEDS, Comparison, differences_to, judge, noise_kinds
-from analysis.cost_curve import COSTS, curve_differences
+from analysis.claims import claims
+from analysis.compare import TOO_FEW_SEEDS, differences_to, judge, noise_kinds
 from analysis.figures import draw_all
 from analysis.load import load_reported
 from analysis.page import write_page
-from analysis.render import FORMATS, Column, Row, Table, Value, estimate, to_text
-from analysis.samples import Sample
+from analysis.render import FORMATS, Column, Row, Table, Value, to_text
 from analysis.storing import store
 from analysis.tables import (
     NOT_ABOVE_INPUT,
@@ -125,7 +124,7 @@ def findings(bundle: Bundle) -> list[str]:
     """Say what the study found, one sentence each, every number with its interval."""
     sentences = []
     if bundle.has(words.FULL_CELL):
-        sentences += _against(bundle, words.FULL_CELL)
+        sentences += [claim.sentence(bundle.primary) for claim in claims(bundle)]
     ranked = [c for c in bundle.cells() if "." in c]
     if ranked and bundle.has(words.UNPROCESSED):
         poor = [note.removeprefix(f"{NOT_ABOVE_INPUT} ") for note in not_above_note(bundle, ranked)]
@@ -157,31 +156,3 @@ def _counted(bundle: Bundle, cells: list[str]) -> list[str]:
     )
     margin = bundle.rules.margins.get(metric)
     return [counted, captions.power(judged, metric, margin)]
-
-
-def _against(bundle: Bundle, cell: str) -> list[str]:
-    """The full S-MoE against its input, the dense network and the dense curve at its cost."""
-    metric = bundle.primary
-    references = {"its input": words.UNPROCESSED, "the dense network": words.DENSE}
-    pairs = differences_to(bundle, [cell] * 2, [*references.values()], metric)
-    at_cost = [curve_differences(bundle, [cell], cost, metric)[0] for cost in COSTS]
-    pairs += [sample if isinstance(sample, Sample) else None for sample in at_cost]
-    names = [*references, *(f"the dense curve at equal {name}" for name in COSTS.values())]
-    judged = judge(bundle, pairs, metric)
-    return [
-        _finding(words.cell_name(cell), name, comparison, metric)
-        for name, comparison in zip(names, judged, strict=True)
-        if comparison is not None
-    ]
-
-
-def _finding(cell: str, reference: str, comparison: Comparison, metric: str) -> str:
-    """One sentence: effect with its interval, verdict, and how many seeds agree in direction."""
-    decimals = words.METRICS[metric].decimals
-    gain = estimate(comparison.interval, decimals, signed=True)
-    up = sum(value > 0 for value in comparison.by_seed)
-    return (
-        f"{cell} against {reference}: {gain} {words.METRICS[metric].unit_label}, "
-        f"{comparison.verdict_text} ({up} of {captions.plural(comparison.n_seeds, 'seed')} above "
-        f"zero, N = {comparison.n_utterances})."
-    )

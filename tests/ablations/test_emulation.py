@@ -52,7 +52,15 @@ def test_who_is_told(study, means, native, told, monkeypatch):
 
 def test_the_sentence_comes_before_training_which_then_goes_on(smoke: Path, tmp_path: Path):
     shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
-    asked = ("--set", "train.precision=bfloat16", "--set", "train.steps=1", "--only", "dense")
+    asked = (
+        "--set",
+        "train.precision=bfloat16",
+        "--set",
+        "train.steps=1",
+        "--only",
+        "dense",
+        "--no-report",
+    )
     finished = run_all("run", "--study", "smoke", *asked, "--results", tmp_path, environment=AVX2)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     lines = finished.stdout.splitlines()

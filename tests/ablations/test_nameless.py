@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SMALL = ("--set", "train.steps=2", "--set", "test.per_snr=1", "--set", "test.clean=0")
+SMALL = (
+    "--set",
+    "train.steps=2",
+    "--set",
+    "test.per_snr=1",
+    "--set",
+    "test.clean=0",
+    "--only",
+    "dense",
+)
 
 
 @pytest.mark.skipif(
