@@ -178,3 +178,34 @@ def test_learning_rate_schedule() -> None:
     assert all(a > b for a, b in itertools.pairwise(rates[9:]))
     middle = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * 50 / 99))
     assert rates[50] == pytest.approx(middle)
+
+
+@pytest.mark.parametrize("scope", ["global", "per_layer"])
+def test_the_mapping_trains_nothing_under_supervised_routing(
+    source: MixtureSource, scope: str
+) -> None:
+    """Labels give the weights, so both mappings have the same network; implicit ones differ."""
+    paper, normalized = (
+        train(settings(router_scope=scope, both_mapping=mapping), 0, source)
+        for mapping in ("paper", "normalized")
+    )
+    assert same(paper, normalized)
+    implicit = [
+        train(settings(router_scope=scope, routing="implicit", both_mapping=mapping), 0, source)
+        for mapping in ("paper", "normalized")
+    ]
+    assert not same(*implicit)
+
+
+@pytest.mark.parametrize("empty_class", [False, True])
+def test_clean_speech_in_training(tiny_corpus: Corpus, empty_class: bool) -> None:
+    """It comes with its share and trains to finite numbers, with a class of its own or without."""
+    mix = MIX.model_copy(update={"clean_share": 0.5})
+    source = MixtureSource(tiny_corpus, "train", mix)
+    labels = np.concatenate([source.recipe(seed=0, step=s, batch_size=50).label for s in range(20)])
+    counts = np.bincount(labels + 1, minlength=4)
+    assert abs(counts[0] - 500) < 80 and min(counts[1:]) > 100
+    config = settings(empty_class=empty_class).model_copy(update={"mix": mix})
+    trained = train(config, 0, source)
+    assert all(math.isfinite(row["loss"]) for row in trained.history)
+    assert all(math.isfinite(row["routing_loss"]) for row in trained.history)
