@@ -125,7 +125,7 @@ def test_an_impossible_value_is_refused_by_name():
 def test_other_settings_or_data_get_a_results_folder_of_their_own():
     names = [
         load_study("quick").name,
-        load_study("quick", None, ["train.steps=400"]).name,  # what the file says anyway
+        load_study("quick", None, ["train.steps=300"]).name,  # what the file says anyway
         load_study("quick", None, ["train.steps=7"]).name,
         load_study("quick", "elsewhere").name,
     ]
