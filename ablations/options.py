@@ -77,7 +77,9 @@ CheckpointEvery = Annotated[
 ]
 FromBundle = Annotated[
     bool,
-    typer.Option("--from-bundle", help="Train only what RESULTS/STUDY, e.g. of a clone, lacks."),
+    typer.Option(
+        "--from-bundle", help="Train only what the bundles in RESULTS, e.g. of a clone, lack."
+    ),
 ]
 Report = Annotated[
     bool,

@@ -99,9 +99,9 @@ def run_study(
     require_same_study(kept, study, corpus.data_hash)
     runs = plan(study, results, corpus.data_hash)
     if choice.from_bundle:
-        from ablations.restore import restore
+        from ablations.restore import restore_all
 
-        console.print(f"{restore(runs, bundle)} runs taken from the bundle.")
+        console.print(f"{restore_all(runs, results, study.name)} runs taken from bundles.")
     damaged = [path for run in runs for path in run.folder.set_aside_damage(run.config)]
     finished, unfinished = _parted(runs)
     chosen = choice.of(unfinished)

@@ -3,6 +3,7 @@
 A bundle travels where run folders do not: into the repository, from a machine that was lent.
 """
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -14,13 +15,39 @@ from ablations.plan import PlannedRun
 from smoe.checkpoint import write_atomic
 from smoe.schema.bundle import read_bundle
 from smoe.schema.columns import TABLES as COLUMNS
+from smoe.schema.errors import BundleError
 
 TABLES = ("utterances", "routing", "history")
 RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")
 
 
+def restore_all(runs: list[PlannedRun], results: Path, study: str) -> int:
+    """Make the folders of runs that a study's own bundle has, or one of another study beside it.
+
+    A run is the same in every study that has it, so that a larger study begins with what a smaller
+    one has trained. Bundles of others that are damaged are passed over.
+
+    Args:
+        runs: A study's plan.
+        results: Results folder.
+        study: Name of the study.
+
+    Returns:
+        How many runs were restored.
+
+    Raises:
+        BundleError: the study's own bundle is incomplete or damaged.
+    """
+    restored = restore(runs, results / study)
+    for described in sorted(results.glob("*/study.json")):
+        if described.parent.name != study:
+            with contextlib.suppress(BundleError):
+                restored += restore(runs, described.parent)
+    return restored
+
+
 def restore(runs: list[PlannedRun], bundle: Path) -> int:
-    """Makes the folders of runs that are not done here but in a bundle, all but their weights.
+    """Make the folders of runs that are not done here but in a bundle, all but their weights.
 
     Args:
         runs: A study's plan.

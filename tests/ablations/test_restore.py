@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from ablations.plan import plan
-from ablations.restore import restore
+from ablations.restore import restore, restore_all
 from ablations.study import load_study
-from tests.ablations.conftest import assert_same_bundle, bundle, forget_digests, run_all
+from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, forget_digests, run_all
 
 
 def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
@@ -19,7 +19,7 @@ def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
     )
     assert again.returncode == 0, again.stderr
     runs = len(bundle(smoke)["runs"])
-    assert f"{runs} runs taken from the bundle" in again.stdout
+    assert f"{runs} runs taken from bundles" in again.stdout
     assert "Nothing to train" in again.stdout
     assert_same_bundle(tmp_path, smoke)
 
@@ -42,3 +42,18 @@ def test_what_a_bundle_lacks_or_has_of_other_settings_is_not_taken(smoke: Path, 
     assert left == set(table["run_id"].iloc[:2])
     assert restore(runs, tmp_path / "smoke") == 0
     assert restore(runs, tmp_path / "nowhere") == 0
+
+
+def test_a_study_begins_with_what_another_has_trained(smoke: Path, tmp_path: Path):
+    """A run is the same in both; a damaged bundle of a third study is passed over."""
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    shutil.copytree(smoke / "smoke", tmp_path / "broken")
+    (tmp_path / "broken" / "runs.parquet").write_bytes(b"no table")
+    source = (ROOT / "ablations" / "studies" / "smoke.toml").read_text(encoding="utf-8")
+    larger = tmp_path / "larger.toml"
+    larger.write_text(source.replace("seeds = [0]", "seeds = [0, 1]"), encoding="utf-8")
+    data_hash = pd.read_parquet(tmp_path / "smoke" / "runs.parquet")["data_hash"].iloc[0]
+    runs = plan(load_study(str(larger)), tmp_path, data_hash)
+    assert restore_all(runs, tmp_path, "larger") == 5
+    assert {run.seed for run in runs if run.folder.is_done()} == {0}
+    assert {run.seed for run in runs if not run.folder.is_done()} == {1}
