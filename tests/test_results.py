@@ -55,3 +55,17 @@ def test_the_study_in_progress_is_as_far_as_said():
     runs = pd.read_parquet(RESULTS / "budget" / "runs.parquet")
     trained = runs[runs["cell"] != "unprocessed"]
     assert f"{len(trained)} of 72 networks" in PROSE
+
+
+def test_quoted_specialisation_on_noise():
+    """In how many networks the noise expert is ahead on noise, and surely so, by metric."""
+    table = pd.read_csv(RESULTS / "core" / "tables" / "table7c_specialisation.csv")
+    cells = table["group"].str.contains("multi.supervised.global", regex=False)
+    rows = table[cells & (table["condition"] == "noise")]
+    ahead = {m: f"{m}_noise_minus_reverb" for m in ("pesq_wb", "stoi", "si_sdr_db")}
+    assert (
+        len(rows) == (rows[ahead["stoi"]] > 0).sum() == (rows[ahead["si_sdr_db"]] > 0).sum() == 31
+    )
+    sure = [int((rows[f"{ahead[m]}_low"] > 0).sum()) for m in ("stoi", "si_sdr_db")]
+    assert f"above zero in {sure[0]} and {sure[1]}" in PROSE
+    assert f"in PESQ-WB in {(rows[ahead['pesq_wb']] > 0).sum()}:" in PROSE
