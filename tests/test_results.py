@@ -9,6 +9,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 PROSE = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
 SHAPLEY = {"group": "Placements (multi, supervised, global): Shapley values"}
 FULL = {"placement": "EMBDL"}
+NORMALIZED = ", normalized at test time"
 SHUFFLED = {"pairs": "supervised minus shuffled-labels (EMBDL)"}
 
 # What the page says of `core`, and the table, its row and the columns of estimate and upper end.
@@ -51,10 +52,38 @@ def test_quoted_harm_to_clean_speech():
     assert f"by {-change.max():.2f} to {-change.min():.2f}" in PROSE
 
 
-def test_the_study_in_progress_is_as_far_as_said():
-    runs = pd.read_parquet(RESULTS / "budget" / "runs.parquet")
-    trained = runs[runs["cell"] != "unprocessed"]
-    assert f"{len(trained)} of 72 networks" in PROSE
+def test_quoted_levels_of_the_budget():
+    """Compare the page's rows on `budget` with table 12, verdicts included."""
+    rows = pd.read_csv(RESULTS / "budget" / "tables" / "table12_levels.csv")
+    mapped = [f"S-MoE {code}{more}" for code in ("EMBDL", "----L") for more in ("", NORMALIZED)]
+    for name in ("Dense, equal MACs", "S-MoE EMB--", *mapped):
+        cells = [quoted_level(row) for _, row in rows[rows["network"] == name].iterrows()]
+        assert len(cells) == 3 and f"| {name} | {' | '.join(cells)} |" in PROSE
+    better = rows["verdict_pesq_wb"] == "better"
+    assert len(rows) == 33 and better.sum() == 3 and not (rows["verdict_stoi"] == "better").any()
+
+
+def quoted_level(row: pd.Series) -> str:
+    """Return a difference to dense as the page has it, with its verdict where it is decided."""
+    half = (row["difference_pesq_wb_high"] - row["difference_pesq_wb_low"]) / 2
+    text = f"{row['difference_pesq_wb']:+.3f} ± {half:.3f}".replace("-", "−")
+    verdict = row["verdict_pesq_wb"].split(" (")[0]
+    return text if verdict == "undecided" else f"{text}, **{verdict}**"
+
+
+def test_quoted_comparisons_of_the_budget():
+    """Compare what the page says of mapping, STOI and clean speech with tables 1 and 7b."""
+    main = pd.read_csv(RESULTS / "budget" / "tables" / "table1_main.csv")
+    smoe = main[main["network"].str.startswith("S-MoE EMBDL")].set_index("group")
+    pesq, stoi = smoe.loc["PESQ-WB (MOS-LQO)"], smoe.loc["STOI"]
+    assert pesq["verdict_clean"] == stoi["verdict"] == "worse"
+    half = (pesq["difference_to_dense_clean_high"] - pesq["difference_to_dense_clean_low"]) / 2
+    assert f"loses {-pesq['difference_to_dense_clean']:.3f} ± {half:.3f} PESQ-WB" in PROSE
+    half = (stoi["difference_to_dense_high"] - stoi["difference_to_dense_low"]) / 2
+    assert f"STOI, {stoi['difference_to_dense']:.3f} ± {half:.3f}" in PROSE
+    forced = (RESULTS / "budget" / "tables" / "table7b_counterfactuals.md").read_text("utf-8")
+    assert "+0.026 ± 0.012* |" in forced and "+0.029 ± 0.028 |" in forced
+    assert "in STOI, +0.026 ± 0.012, and not in PESQ-WB, +0.029 ± 0.028" in PROSE
 
 
 def test_quoted_specialisation_on_noise():
