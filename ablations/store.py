@@ -159,10 +159,10 @@ def set_aside(path: Path) -> Path:
     return path.rename(target)
 
 
-NO_ROOM = {
-    errno.ENOSPC: "no space is left on its disk",
-    errno.EDQUOT: "its disk quota is used up",
-    errno.EROFS: "its file system has become read-only",
+NO_ROOM = {  # what happened, and what to do
+    errno.ENOSPC: ("no space is left on its disk", "make room"),
+    errno.EDQUOT: ("its disk quota is used up", "make room"),
+    errno.EROFS: ("its file system has become read-only", "mount it for writing"),
 }
 
 
@@ -171,9 +171,10 @@ def no_room_error(results: Path | None, number: int | None) -> UserError | None:
     if number not in NO_ROOM:
         return None
     where = f"results folder {results}" if results else "results folder"
+    reason, remedy = NO_ROOM[number]
     return UserError(
-        f"The {where} cannot be written to: {NO_ROOM[number]}. "
-        "What is finished is kept; make room and give the same command again."
+        f"The {where} cannot be written to: {reason}. "
+        f"What is finished is kept; {remedy} and give the same command again."
     )
 
 
