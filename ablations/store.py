@@ -167,7 +167,7 @@ NO_ROOM = {  # what happened, and what to do
 
 
 def no_room_error(results: Path | None, number: int | None) -> UserError | None:
-    """What to tell a user when writing failed with that `errno`; None for other errors."""
+    """Return what to tell a user when writing failed with this `errno`; None for other errors."""
     if number not in NO_ROOM:
         return None
     where = f"results folder {results}" if results else "results folder"

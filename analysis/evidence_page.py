@@ -36,7 +36,9 @@ INTRODUCTION = (
     "otherwise, and at other levels of the settings that the study varies. A finding is called "
     "undecided where any of them (clean speech apart, which is said beside it) is decided in the "
     "other direction. Verdicts: Holm over the findings on the full S-MoE, and apart over the "
-    "conditions, the SNRs, the bands of RT60, the routings and the levels, for each metric."
+    "conditions, the SNRs, the bands of RT60, the routings and the levels, for each metric. "
+    "Nothing corrects over the whole page: trust the conclusion of a finding, not a single line "
+    "beside it."
 )
 NOTHING = "The study has no finding: it has no S-MoE, or nothing to compare one with."
 

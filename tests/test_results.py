@@ -4,11 +4,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from statsmodels.stats.multitest import multipletests
+
+from analysis.compare import judge, noise_kinds
+from analysis.load import load_reported
+from analysis.samples import difference
+from analysis.table_levels import against_dense, variant_name, variants
 
 RESULTS = Path(__file__).parents[1] / "results"
 PROSE = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
 SHAPLEY = {"group": "Placements (multi, supervised, global): Shapley values"}
 FULL = {"placement": "EMBDL"}
+EMBDL = "EMBDL.multi.supervised.global"
 NORMALIZED = ", normalized at test time"
 SHUFFLED = {"pairs": "supervised minus shuffled-labels (EMBDL)"}
 
@@ -52,38 +59,94 @@ def test_quoted_harm_to_clean_speech():
     assert f"by {-change.max():.2f} to {-change.min():.2f}" in PROSE
 
 
+@pytest.fixture(scope="module")
+def budget():
+    return load_reported(RESULTS / "budget")
+
+
+def signed(estimate: float, low: float, high: float) -> str:
+    """Return a difference with half its interval, as the page writes it."""
+    return f"{estimate:+.3f} ± {(high - low) / 2:.3f}".replace("-", "−")
+
+
+def test_quoted_runs_of_the_budget():
+    runs = pd.read_parquet(RESULTS / "budget" / "runs.parquet")
+    by_commit = runs.loc[runs["cell"] != "unprocessed", "git_commit"].value_counts()
+    assert by_commit.sum() == 72 and "three seeds: 72 networks" in PROSE
+    assert f"({by_commit['e807387f5f12']} by commit e807387f5f12," in PROSE
+    assert f"{by_commit['0a48e680b726']} by 0a48e680b726)" in PROSE
+
+
 def test_quoted_levels_of_the_budget():
     """Compare the page's rows on `budget` with table 12, verdicts included."""
     rows = pd.read_csv(RESULTS / "budget" / "tables" / "table12_levels.csv")
     mapped = [f"S-MoE {code}{more}" for code in ("EMBDL", "----L") for more in ("", NORMALIZED)]
-    for name in ("Dense, equal MACs", "S-MoE EMB--", *mapped):
+    quoted = ["Dense, equal MACs", "S-MoE EMB--", *mapped]
+    for name in quoted:
         cells = [quoted_level(row) for _, row in rows[rows["network"] == name].iterrows()]
         assert len(cells) == 3 and f"| {name} | {' | '.join(cells)} |" in PROSE
-    better = rows["verdict_pesq_wb"] == "better"
-    assert len(rows) == 33 and better.sum() == 3 and not (rows["verdict_stoi"] == "better").any()
+    assert (rows.loc[~rows["network"].isin(quoted), "verdict_pesq_wb"] == "undecided").all()
+    better = rows[rows["verdict_pesq_wb"] == "better"]
+    assert (len(rows), len(better)) == (33, 3) and "three of 33 differences" in PROSE
+    own, normalized = (rows[rows["network"] == f"S-MoE EMBDL{end}"] for end in ("", NORMALIZED))
+    gain = normalized["difference_pesq_wb"].to_numpy() - own["difference_pesq_wb"].to_numpy()
+    assert len(gain) == 3 and (gain > 0).all()
 
 
 def quoted_level(row: pd.Series) -> str:
     """Return a difference to dense as the page has it, with its verdict where it is decided."""
-    half = (row["difference_pesq_wb_high"] - row["difference_pesq_wb_low"]) / 2
-    text = f"{row['difference_pesq_wb']:+.3f} ± {half:.3f}".replace("-", "−")
+    text = signed(*(row[f"difference_pesq_wb{end}"] for end in ("", "_low", "_high")))
     verdict = row["verdict_pesq_wb"].split(" (")[0]
     return text if verdict == "undecided" else f"{text}, **{verdict}**"
 
 
+def test_one_level_of_the_budget_is_decided_over_all_rows(budget):
+    names, p_values = [], []
+    for level, part in budget.levels:
+        each = variants(part)
+        kinds = noise_kinds(part, [cell for cell, _ in each])
+        judged = judge(part, against_dense(part, each, "pesq_wb"), "pesq_wb", kinds=kinds)
+        names += [(level["train.steps"], variant_name(variant)) for variant in each]
+        p_values += [comparison.p for comparison in judged]
+    decided = multipletests(p_values, alpha=0.05, method="holm")[0]
+    found = [name for name, one in zip(names, decided, strict=True) if one]
+    assert found == [(16000, f"S-MoE EMBDL{NORMALIZED}")]
+
+
+def test_quoted_harm_of_the_budget_to_clean_speech(budget):
+    """The change at 4 000 steps is decided, those at the other levels are not."""
+    for level, part in budget.levels:
+        smoe, dense = part.sample(EMBDL, "pesq_wb"), part.sample("dense", "pesq_wb")
+        change = difference(smoe, dense).restrict(part.in_conditions(("clean",)))
+        judged = judge(part, [change], "pesq_wb", kinds=None)[0]
+        interval = judged.interval
+        text = signed(float(interval.estimate), float(interval.low), float(interval.high))
+        decided = level["train.steps"] == 4000
+        assert text.removeprefix("−" if decided else "") in PROSE
+        assert (judged.p < 0.05) == decided
+
+
 def test_quoted_comparisons_of_the_budget():
-    """Compare what the page says of mapping, STOI and clean speech with tables 1 and 7b."""
+    """Compare what the page says of mapping, STOI and clean speech with tables 1, 2 and 7b."""
     main = pd.read_csv(RESULTS / "budget" / "tables" / "table1_main.csv")
     smoe = main[main["network"].str.startswith("S-MoE EMBDL")].set_index("group")
-    pesq, stoi = smoe.loc["PESQ-WB (MOS-LQO)"], smoe.loc["STOI"]
-    assert pesq["verdict_clean"] == stoi["verdict"] == "worse"
-    half = (pesq["difference_to_dense_clean_high"] - pesq["difference_to_dense_clean_low"]) / 2
-    assert f"loses {-pesq['difference_to_dense_clean']:.3f} ± {half:.3f} PESQ-WB" in PROSE
-    half = (stoi["difference_to_dense_high"] - stoi["difference_to_dense_low"]) / 2
-    assert f"STOI, {stoi['difference_to_dense']:.3f} ± {half:.3f}" in PROSE
+    stoi = smoe.loc["STOI"]
+    assert smoe.loc["PESQ-WB (MOS-LQO)", "verdict_clean"] == stoi["verdict"] == "worse"
+    change = signed(*(stoi[f"difference_to_dense{end}"] for end in ("", "_low", "_high")))
+    assert f"changes STOI by {change}" in PROSE
+    placements = pd.read_csv(RESULTS / "budget" / "tables" / "table2_placements.csv")
+    full = placements[placements["placement"] == "EMBDL"]
+    assert (full["verdict_stoi"] == "undecided").all() and len(full) == 1
+    smoe_rows = placements[placements["placement"].isin(["----L", "EMB--", "EMBDL"])]
+    at_equal_cost = smoe_rows[["verdict_at_equal_macs", "verdict_at_equal_params"]]
+    assert (at_equal_cost == "undecided").all(axis=None) and len(smoe_rows) == 3
     forced = (RESULTS / "budget" / "tables" / "table7b_counterfactuals.md").read_text("utf-8")
-    assert "+0.026 ± 0.012* |" in forced and "+0.029 ± 0.028 |" in forced
-    assert "in STOI, +0.026 ± 0.012, and not in PESQ-WB, +0.029 ± 0.028" in PROSE
+    pesq, stoi = (line for line in forced.splitlines() if line.startswith("| EMBDL.multi.s"))
+    column = next(line for line in forced.splitlines() if line.startswith("| Network"))
+    column = [name.strip() for name in column.split("|")].index("learned-normalized − learned")
+    in_pesq, in_stoi = (line.split("|")[column].strip() for line in (pesq, stoi))
+    assert in_stoi.endswith("*") and not in_pesq.endswith("*")
+    assert f"in STOI, {in_stoi.rstrip('*')}, and not in PESQ-WB, {in_pesq}." in PROSE
 
 
 def test_quoted_specialisation_on_noise():

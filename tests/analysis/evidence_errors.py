@@ -1,12 +1,12 @@
-"""How often the page of evidence calls an effect shown where none exists.
+"""Measure how often the page of evidence calls an effect shown where none exists.
 
 Run as a script it prints the table that `test_evidence_errors.py` checks:
 ``python -m tests.analysis.evidence_errors [studies]``.
 
 The studies have the cells, seeds and test set of `core` and the noise of `error_rates`; all cells,
 the unprocessed input among them, have the same true mean in every condition, and no routing
-changes anything. All metrics share their random numbers: what is found in one is rarely turned
-over by another, so the rates are those of the worst case.
+changes anything. All metrics share their random numbers, so another metric rarely turns over what
+one has found: the worst case for conclusions, though not for single lines.
 
 Measured: a false finding in 1.1 % of 1 000 studies, any false conclusion in 1.6 % of 250. Some
 single line is called decided in 34 % of the 250: the page has a family for each metric, reference
@@ -29,6 +29,12 @@ from tests.analysis.error_rates import CORE, Components, core_components, draw_s
 ROUTED_NOISE = 1 / 3  # what another routing adds to a score, as a share of the score's noise
 SHOWN = ("better", "worse")
 CELLS = "evidence_cells"
+KINDS = {
+    "finding": "conclusion of a finding",
+    "cell": "conclusion of a cell against dense",
+    "concluded": "any conclusion",
+    "line": "any difference called decided",
+}
 
 
 def null_study(bundle: Bundle, components: dict[str, Components], random_state: int) -> Bundle:
@@ -69,7 +75,7 @@ def _factors(bundle: Bundle, cell: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Errors:
-    """What a page says of a study without effects; everything said is false.
+    """Name the kinds of false statement that a page makes of a study without effects.
 
     Attributes:
         finding: The conclusion of a finding is better or worse.
@@ -83,7 +89,7 @@ class Errors:
 
     @property
     def concluded(self) -> bool:
-        """Whether any conclusion of the page is false."""
+        """Return whether any conclusion of the page is false."""
         return self.finding or self.cell
 
 
@@ -106,7 +112,7 @@ def errors_on(page: list[Section]) -> Errors:
 
 
 def _decided(section: Section) -> bool:
-    """Whether a section has a verdict, a mark or a count of verdicts."""
+    """Return whether a section has a verdict, a mark or a count of verdicts."""
     for table in section.tables:
         counts = [i for i, c in enumerate(table.columns) if c.key in SHOWN]
         for row in table.rows:
@@ -128,10 +134,7 @@ def simulate(studies: int, first: int = 0) -> list[Errors]:
 def table(found: list[Errors]) -> str:
     """Return the rates as a Markdown table, with their Monte Carlo error."""
     lines = ["| false in a study without effects | rate | of studies |", "| :--- | ---: | ---: |"]
-    for name, title in (
-        ("finding", "conclusion of a finding"), ("cell", "conclusion of a cell against dense"),
-        ("concluded", "any conclusion"), ("line", "any difference called decided"),
-    ):  # fmt: skip
+    for name, title in KINDS.items():
         rate = float(np.mean([getattr(errors, name) for errors in found]))
         error = np.sqrt(rate * (1 - rate) / len(found))
         lines.append(f"| {title} | {rate:.3f} ± {error:.3f} | {len(found)} |")
