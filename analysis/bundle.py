@@ -33,6 +33,7 @@ class Bundle:
         examples: Spectrograms of the example triplet; empty if none were stored.
         mark: Tells whether the folder still holds this bundle, see `smoe.schema.bundle.mark_of`.
         left_out: One sentence on runs that are not counted, see `parts`; empty if all are.
+        counted: The seeds that reports speak of; none given: all that the study plans.
         levels: Every level of the settings that the study varies, with its runs; empty if none.
         level: The level that this bundle is, in words; empty if the study varies none.
     """
@@ -48,6 +49,7 @@ class Bundle:
     examples: dict[str, np.ndarray] = field(default_factory=dict)
     mark: str = ""
     left_out: str = ""
+    counted: tuple[int, ...] = ()
     levels: tuple[tuple[dict, "Bundle"], ...] = ()
     level: str = ""
 
@@ -63,8 +65,8 @@ class Bundle:
 
     @property
     def seeds(self) -> list[int]:
-        """Seeds that the study plans."""
-        return self.study["study"]["seeds"]
+        """Seeds that reports speak of: those counted, else all that the study plans."""
+        return list(self.counted) or self.study["study"]["seeds"]
 
     @cached_property
     def rules(self) -> VerdictRules:

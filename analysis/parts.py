@@ -75,7 +75,7 @@ def whole_seeds(bundle: Bundle) -> tuple[Bundle, str]:
     else:
         said = f"{len(whole)} of {len(bundle.seeds)} seeds are complete and counted"
     more = f"; {waiting} further runs are not counted" if waiting else ""
-    return take_runs(bundle, mask), f"{said}{more}."
+    return replace(take_runs(bundle, mask), counted=tuple(shown)), f"{said}{more}."
 
 
 def levels(bundle: Bundle) -> list[Level]:

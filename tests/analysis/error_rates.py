@@ -20,7 +20,7 @@ from analysis import factorial, hypotheses, seed_noise
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.clusters import Component, TestSet
-from analysis.load import load_bundle
+from analysis.load import load_reported
 from analysis.statistics import Interval, mean_interval
 
 CORE = Path(__file__).parents[2] / "results" / "core"
@@ -227,7 +227,7 @@ def table(found: list[Rates]) -> str:
 
 def core_components() -> dict[str, Components]:
     """Return the components of the committed core study, by metric."""
-    bundle = load_bundle(CORE)
+    bundle = load_reported(CORE)
     return {metric: components_of(bundle, metric) for metric in words.METRICS}
 
 

@@ -11,8 +11,10 @@ from analysis import vocabulary as words
 from analysis.all_tables import all_tables
 from analysis.bundle import Bundle
 from analysis.load import load_bundle, load_reported
-from analysis.parts import at_level, levels, main_level, take_runs, whole_seeds
+from analysis.pareto import points
+from analysis.parts import at_level, levels, main_level, reported, take_runs, whole_seeds
 from analysis.table_levels import against_dense, levels_table
+from analysis.table_variance import common_to_all_cells
 from tests.analysis.simulate import Plan, write_bundle
 
 CELLS = ["dense", words.FULL_CELL, "--B--.multi.supervised.global"]
@@ -112,10 +114,12 @@ def test_a_seed_counts_once_it_is_whole(swept: Path) -> None:
     part, said = whole_seeds(cut)
     assert said == "2 of 3 seeds are complete and counted; 5 further runs are not counted."
     assert set(part.runs.loc[part.runs["cell"] != words.UNPROCESSED, "seed"]) == {0, 1}
+    assert part.seeds == [0, 1] and not part.missing_seeds(words.FULL_CELL)
     unfinished = take_runs(bundle, (cells != words.FULL_CELL).to_numpy())
     part, said = whole_seeds(unfinished)
     assert said.startswith("No seed is complete: this is seed 0 with 5 of its 7 runs")
     assert len(part.runs) == 6
+    assert part.seeds == [0] and part.missing_seeds(words.FULL_CELL) == [0]
 
 
 def test_a_failed_run_does_not_keep_its_seed_out(swept: Path) -> None:
@@ -133,3 +137,13 @@ def test_a_failed_run_does_not_keep_its_seed_out(swept: Path) -> None:
 
 def test_a_study_that_varies_nothing_has_one_level(small: Bundle) -> None:
     assert levels(small) == [{}] and at_level(small, {}).runs.equals(small.runs)
+
+
+def test_a_report_of_whole_seeds_has_variances_and_costs(swept: Path) -> None:
+    """Planned seeds that are not there yet leave neither table 9 nor the figure of cost empty."""
+    bundle = load_bundle(swept)
+    lost = (bundle.runs["seed"] == 2) & (bundle.runs["cell"] != "dense")
+    cut = take_runs(bundle, ~lost.to_numpy())
+    part = reported(cut)
+    assert np.isfinite(common_to_all_cells(part, "pesq_wb"))
+    assert {point.cell for point in points(part)} == set(part.cells())
