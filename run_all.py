@@ -10,6 +10,7 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -18,6 +19,9 @@ from ablations.examples import examples
 from ablations.terminal import PlainConsole, complain, lasting_output, say
 from smoe.errors import UserError
 from smoe.user import have_a_name
+
+if TYPE_CHECKING:
+    from ablations.tracking import Summary
 
 console = PlainConsole()
 app = typer.Typer(
@@ -90,7 +94,7 @@ def run(
         means,
         Choice(tuple(only or ()), limit, retry, from_bundle),
         tracking_uri=tracking_uri,
-        summarise=_summaries,
+        summarise=_summarise,
         draw=_draw,
         console=console,
     )
@@ -195,7 +199,7 @@ def ui(
 
     port = free_port(port)
     with console.status("Bringing MLflow up to the stored results ..."):
-        experiment_id = rebuild(results, study, _summaries, _draw)
+        experiment_id = rebuild(results, study, _summarise, _draw)
     serve(results, port, experiment_id, console)
 
 
@@ -260,11 +264,14 @@ def check(
             say(path)
 
 
-def _summaries(bundle: Path) -> dict[str, dict[str, float]]:
+def _summarise(bundle: Path) -> "Summary":
+    from ablations.tracking import Summary
+    from analysis.answer import answer
     from analysis.load import load_reported
     from analysis.summaries import cell_summaries
 
-    return cell_summaries(load_reported(bundle))
+    reported = load_reported(bundle)
+    return Summary(answer(reported), cell_summaries(reported))
 
 
 def _draw(history: list, levels: dict, folder: Path) -> None:

@@ -10,12 +10,11 @@ from rich.console import Console
 from ablations.claims import Claim, ClaimLostError
 from ablations.store import RUNS_FOLDER
 from ablations.tracked import TrackedRun
-from ablations.tracking import Tracker
+from ablations.tracking import Summary, Tracker
 from smoe.schema.text import plain
 
 TURN_S = 60.0  # how long the last sync waits for another runner to be done with MLflow
 Make = Callable[[Callable[[], None]], Tracker]
-Summaries = dict[str, dict[str, float]]
 
 
 def claim_folder(results: Path, study: str) -> Path:
@@ -70,13 +69,13 @@ class Mirror:
         if self._is_mine():
             self._try(lambda tracker: tracker.sync(runs))
 
-    def close(self, runs: Iterable[TrackedRun], summaries: Summaries) -> bool:
-        """The last sync, and the summary runs; True if MLflow has everything now."""
+    def close(self, runs: Iterable[TrackedRun], summary: Summary) -> bool:
+        """The last sync, the summary runs and the answer; True if MLflow has everything now."""
         stored = list(runs)  # a second attempt starts from the first run again
 
         def everything(tracker: Tracker) -> None:
             tracker.sync(stored)
-            tracker.log_summaries(summaries)
+            tracker.log_summary(summary)
 
         until = time.monotonic() + TURN_S
         complete = None

@@ -29,7 +29,7 @@ from smoe.schema.text import plain
 
 if TYPE_CHECKING:
     from ablations.mirror import Mirror
-    from ablations.tracking import Draw
+    from ablations.tracking import Draw, Summarise
 
 CORPUS_NOTE = "corpus.json"  # which prepared corpus a specification stood for last time
 
@@ -70,7 +70,7 @@ def run_study(
     choice: Choice,
     *,
     tracking_uri: str | None,
-    summarise: Callable[[Path], dict[str, dict[str, float]]],
+    summarise: "Summarise",
     draw: "Draw",
     console: Console,
 ) -> Outcome:
@@ -82,7 +82,7 @@ def run_study(
         means: Parallelism and device.
         choice: Which of the missing runs to do now.
         tracking_uri: MLflow server or database; None for SQLite in the results folder.
-        summarise: Means and intervals of each cell from a bundle, for MLflow's summary runs.
+        summarise: What a bundle says, for MLflow's summary runs and its head.
         draw: Draws the figures of a run, for MLflow.
         console: Where progress is shown.
 
@@ -169,21 +169,22 @@ def _close(
     runs: list[PlannedRun],
     bundle: Path,
     mirror: "Mirror",
-    summarise: Callable[[Path], dict[str, dict[str, float]]],
+    summarise: "Summarise",
     console: Console,
 ) -> bool:
     """Store the bundle and bring MLflow up to it; True if that is complete."""
     from ablations.storing import store_bundle
     from ablations.tracked import from_folder
+    from ablations.tracking import Summary
 
-    summaries: dict[str, dict[str, float]] = {}
+    summary = Summary()
     done = any(run.folder.is_done() for run in runs)
     claim = bundle.parent / RUNS_FOLDER / f".bundle-{study.name}"
     complete = not done or store_bundle(study, runs, bundle, claim, console)
     if done and complete:
-        summaries = summarise(bundle)
+        summary = summarise(bundle)
     begun = (from_folder(run, study.name) for run in runs if run.has_begun())
-    return mirror.close(begun, summaries) and complete
+    return mirror.close(begun, summary) and complete
 
 
 def prepare_corpus(data: str, results: Path, console: Console) -> Any:

@@ -9,7 +9,8 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ablations.bounded import DIGEST, NAME, PARAM, TAG, GuardedClient, bounded
 from ablations.tracked import Levels, Rows, TrackedRun, cell_params, describe_cell
 from ablations.views import guide, view_tags
 from smoe.config import SAMPLE_RATE
+from smoe.schema.text import markdown
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # A server that is away must not hold the study up: the next sync tries again.
@@ -33,8 +35,27 @@ STATUS = {
     "stale": "KILLED",
     "failed": "FAILED",
 }
+NOTE = "mlflow.note.content"  # the head of an experiment
+WRITTEN = "suite.note"  # the head as the suite wrote it
 BATCH = 1000  # metrics that MLflow takes in one call
 Draw = Callable[[Rows, Levels, Path], None]  # writes figures of one run into a folder
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a stored study says.
+
+    Attributes:
+        answer: The answer, one sentence each.
+        cells: Cell to its means over seeds and utterances, such as `pesq_wb`, with the bounds of
+            their 95 % intervals, `pesq_wb_low` and `pesq_wb_high`.
+    """
+
+    answer: Sequence[str] = ()
+    cells: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+Summarise = Callable[[Path], Summary]  # reads a bundle
 
 
 def default_uri(results: Path) -> str:
@@ -88,6 +109,7 @@ class Tracker:
         if not logging.getLogger().isEnabledFor(logging.INFO):
             logging.getLogger("mlflow").setLevel(logging.WARNING)
         self._study, self._data, self._draw = study, data, draw
+        self._description = description
         if uri is None:
             _make_database(results / ".mlflow")
         client = MlflowClient(uri or default_uri(results))
@@ -111,13 +133,15 @@ class Tracker:
         )
         links = guide(experiment_id)
         tags = {
-            "mlflow.note.content": f"{bounded(description, TAG - len(links) - 2)}\n\n{links}",
+            NOTE: f"{bounded(description, TAG - len(links) - 2)}\n\n{links}",
             "mlflow.experimentKind": "custom_model_development",  # the UI's pages for trainings
             **view_tags(),
         }
         for key, value in tags.items():
             if key not in existing:  # what somebody has changed in the UI stays
                 self._client.set_experiment_tag(experiment_id, key, value)
+                if key == NOTE:
+                    self._client.set_experiment_tag(experiment_id, WRITTEN, value)
         return experiment_id
 
     def _read_existing(self) -> None:
@@ -148,13 +172,9 @@ class Tracker:
                 self._log_results(run, mlflow_id)
             self._set_status(mlflow_id, STATUS[run.state])
 
-    def log_summaries(self, summaries: dict[str, dict[str, float]]) -> None:
-        """One run per cell with means and interval bounds over seeds and utterances.
-
-        Args:
-            summaries: Cell to metrics, such as `pesq_wb`, `pesq_wb_low`, `pesq_wb_high`.
-        """
-        for cell, metrics in summaries.items():
+    def log_summary(self, summary: Summary) -> None:
+        """Log one run per cell, its means over seeds and utterances, and the answer."""
+        for cell, metrics in summary.cells.items():
             key = f"summary of {cell}"
             if key not in self._known:
                 note = f"Mean over seeds and utterances. {describe_cell(cell, self._study)}"
@@ -164,6 +184,21 @@ class Tracker:
                 self._known[key] = self._new_run(f"{cell} mean", tags, params)
             self._log(self._known[key], [(name, value, 0) for name, value in metrics.items()])
             self._client.set_terminated(self._known[key], "FINISHED")
+        self._log_answer(summary.answer)
+
+    def _log_answer(self, sentences: Sequence[str]) -> None:
+        """Put the answer of the study at the head of the experiment.
+
+        A head that somebody has changed in the UI stays.
+        """
+        tags = self._client.get_experiment(self.experiment_id).tags
+        if not sentences or tags.get(NOTE) != tags.get(WRITTEN):
+            return
+        links = guide(self.experiment_id)
+        said = "\n".join(f"- {markdown(sentence)}" for sentence in sentences)
+        head = bounded(f"{self._description}\n\n{said}", TAG - len(links) - 2)
+        for key in (NOTE, WRITTEN):
+            self._client.set_experiment_tag(self.experiment_id, key, f"{head}\n\n{links}")
 
     def mlflow_id(self, run_id: str) -> str:
         """MLflow's id of a run that has been synced."""

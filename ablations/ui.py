@@ -16,13 +16,12 @@ from rich.console import Console
 from ablations.claims import ClaimLostError
 from ablations.mirror import turn
 from ablations.tracked import from_bundle
-from ablations.tracking import Draw, Tracker, default_uri
+from ablations.tracking import Draw, Summarise, Tracker, default_uri
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
 from smoe.errors import UserError
 from smoe.schema.bundle import describe_bundle
 from smoe.schema.text import markdown, plain
 
-Summarise = Callable[[Path], dict[str, dict[str, float]]]
 HOST = "127.0.0.1"  # nobody else on the network may look in
 START_S = 120.0
 STOP_S = 10.0
@@ -39,7 +38,7 @@ def rebuild(
     Args:
         results: Results folder.
         study: Name of the study.
-        summarise: Means and intervals of each cell from a bundle; None for no summary runs.
+        summarise: What a bundle says; None for no summary runs and no answer.
         draw: Draws the figures of a run; None for none.
 
     Raises:
@@ -58,7 +57,7 @@ def rebuild(
             tracker = bundle_tracker(folder, draw=draw, before_write=before_write)
             tracker.sync(from_bundle(folder))
             if summarise:
-                tracker.log_summaries(summarise(folder))
+                tracker.log_summary(summarise(folder))
     except ClaimLostError as error:
         raise UserError(
             f"Another process has taken over the view of {study}; give the command again."

@@ -1,4 +1,4 @@
-"""One self-contained HTML page per study: findings, sortable tables, figures inline."""
+"""One self-contained HTML page per study: the answer, sortable tables, figures inline."""
 
 import base64
 import html
@@ -14,6 +14,7 @@ from analysis.figures import all_figures
 from analysis.render import Entry, Table, Value
 from analysis.storing import store
 
+DECISIVE = ("levels", "quality_macs", "placement_heatmap")  # the first one drawn heads the page
 _SIGNALS = ("noisy", "enhanced", "clean")
 _STYLE = """
 :root { color-scheme: light; --ink: #1b1f24; --soft: #57606a; --line: #d8dee4; --accent: #0072b2; }
@@ -45,6 +46,9 @@ th[aria-sort=descending] button::after { content: " \\2193"; }
 tbody tr:hover { background: #f6f8fa; }
 tbody + tbody { border-top: 1px solid var(--line); }
 tr.group th { text-align: left; font-style: italic; font-weight: 400; padding-top: .5rem; }
+.answer { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
+  gap: 1rem 2.5rem; align-items: start; margin: 1.25rem 0; }
+.answer p { margin: 0 0 .7rem; } .answer div p:first-child { font-size: 1.2rem; font-weight: 600; }
 figure { margin: 0; } figure img { max-width: 100%; height: auto; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
   gap: 1rem 2rem; align-items: start; }
@@ -77,7 +81,7 @@ document.querySelectorAll("table").forEach(table => {
 
 
 def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
-               skipped: dict[str, str], findings: list[str], path: Path) -> None:  # fmt: skip
+               skipped: dict[str, str], answer: list[str], path: Path) -> None:  # fmt: skip
     """Write the report page, and beside the tables the page of evidence, `evidence.md`.
 
     Args:
@@ -85,7 +89,7 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         tables: All tables.
         drawn: Figure to its PNG.
         skipped: Figure to the reason why it was not drawn.
-        findings: What the study says, one sentence each.
+        answer: What the study says, one sentence each.
         path: The HTML file.
     """
     study = bundle.study["study"]
@@ -94,12 +98,11 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
     proof = sections(bundle)
     links += ['<a href="#evidence">Evidence</a>'] if proof else []
     links += ['<a href="#figures">Figures</a>', '<a href="#provenance">Provenance</a>']
-    found = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in findings)
     parts = [
         f"<h1>{title}</h1>",
         f'<p class="question">{html.escape(str(study.get("question", "")))}</p>',
+        _answer(answer, drawn),
         f"<nav>{''.join(links)}</nav>",
-        f"<ul>{found}</ul>",
         _interactive(bundle.folder.name),
         *[_table_section(table) for table in tables],
         _evidence(proof),
@@ -117,6 +120,34 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
     evidence = to_page(bundle, proof).encode()
     store(bundle, path.parent / "tables" / "evidence.md", evidence)
     store(bundle, path, text.encode())
+
+
+def _answer(answer: list[str], drawn: dict[str, Path]) -> str:
+    """The answer in sentences, and beside it the figure that shows it best."""
+    said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in answer)
+    name = _decisive(drawn)
+    figure = _figure(name, drawn[name]) if name else ""
+    return f'<section id="answer" class="answer"><div>{said}</div>{figure}</section>'
+
+
+def _decisive(drawn: dict[str, Path]) -> str | None:
+    return next((name for name in DECISIVE if name in drawn), None)
+
+
+def _figure(name: str, path: Path) -> str:
+    _, draw = all_figures()[name]
+    legend = html.escape(" ".join((draw.__doc__ or "").split()))
+    data = path.read_bytes()
+    image = base64.b64encode(data).decode()
+    return (
+        f'<figure><img alt="{legend}" width="{_width(data) * 144 // 300}" '
+        f'src="data:image/png;base64,{image}"><figcaption class="caption">{legend}</figcaption>'
+        "</figure>"
+    )
+
+
+def _width(png: bytes) -> int:
+    return int.from_bytes(png[16:20], "big")  # of the PNG's header
 
 
 def _interactive(study: str) -> str:
@@ -195,18 +226,12 @@ def _cell(value: Value, numeric: bool) -> str:
 
 def _figures(drawn: dict[str, Path], skipped: dict[str, str]) -> str:
     sections = []
-    for name, (title, draw) in all_figures().items():
-        legend = html.escape(" ".join((draw.__doc__ or "").split()))
+    for name, (title, _) in all_figures().items():
+        if name == _decisive(drawn):
+            continue  # it heads the page
         if name in drawn:
-            data = drawn[name].read_bytes()
-            width = int.from_bytes(data[16:20], "big")  # of the PNG's header
-            image = base64.b64encode(data).decode()
-            content = (
-                f'<figure><img alt="{legend}" width="{width * 144 // 300}" '
-                f'src="data:image/png;base64,{image}">'
-                f'<figcaption class="caption">{legend}</figcaption></figure>'
-            )
-            wide = " class=wide" if width > 1100 else ""
+            content = _figure(name, drawn[name])
+            wide = " class=wide" if _width(drawn[name].read_bytes()) > 1100 else ""
         else:
             content, wide = f'<p class="caption">Not drawn: {html.escape(skipped[name])}.</p>', ""
         sections.append(f"<section{wide}><h2>{html.escape(title)}</h2>{content}</section>")

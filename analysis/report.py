@@ -6,16 +6,14 @@ from pathlib import Path
 from analysis import captions
 from analysis import vocabulary as words
 from analysis.all_tables import all_tables
+from analysis.answer import answer
 from analysis.bundle import Bundle
-from analysis.claims import claims
-from analysis.compare import TOO_FEW_SEEDS, differences_to, judge, noise_kinds
 from analysis.figures import draw_all
 from analysis.load import load_reported
 from analysis.page import write_page
 from analysis.render import FORMATS, Column, Row, Table, Value, to_text
 from analysis.storing import store
 from analysis.tables import (
-    NOT_ABOVE_INPUT,
     main_cells,
     not_above_note,
     placement_table,
@@ -32,7 +30,7 @@ class ReportSummary:
         tables: Markdown file of each table; LaTeX and CSV lie beside it.
         figures: PNG of each figure; the PDF lies beside it.
         skipped: Figure to the reason why it was not drawn.
-        findings: One sentence each: what the study says.
+        answer: What the study says, one sentence each.
         page: The HTML page with all of it.
     """
 
@@ -40,7 +38,7 @@ class ReportSummary:
     tables: list[Path]
     figures: list[Path]
     skipped: dict[str, str]
-    findings: list[str]
+    answer: list[str]
     page: Path
 
 
@@ -60,14 +58,14 @@ def build_report(bundle_dir: Path) -> ReportSummary:
             store(bundle, path, form(table).encode())
         written.append(folder / f"{table.name}.md")
     drawn, skipped = draw_all(bundle, bundle_dir / "figures")
-    found = findings(bundle)
+    said = answer(bundle)
     page = bundle_dir / "report.html"
-    write_page(bundle, tables, drawn, skipped, found, page)
-    return ReportSummary(bundle, written, list(drawn.values()), skipped, found, page)
+    write_page(bundle, tables, drawn, skipped, said, page)
+    return ReportSummary(bundle, written, list(drawn.values()), skipped, said, page)
 
 
 def screen(folder: Path) -> str:
-    """Return tables 1 and 2 for a terminal, what was found, and where everything lies.
+    """Return tables 1 and 2 for a terminal, the answer, and where everything lies.
 
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
@@ -76,7 +74,7 @@ def screen(folder: Path) -> str:
     parts = [
         main_table_text(bundle),
         placement_table_text(bundle),
-        *(f"- {finding}" for finding in findings(bundle)),
+        *(f"- {sentence}" for sentence in answer(bundle)),
         "",
         f"Tables   {folder / 'tables'}",
         f"Figures  {folder / 'figures'}",
@@ -118,41 +116,3 @@ def placement_table_text(bundle: Bundle) -> str:
     columns = [full.columns[i] for i in keep]
     notes = [full.notes[0], *full.notes[2:]]
     return to_text(Table(full.name, full.title, "", columns, rows, notes))
-
-
-def findings(bundle: Bundle) -> list[str]:
-    """Say what the study found, one sentence each, every number with its interval."""
-    sentences = []
-    if bundle.has(words.FULL_CELL):
-        sentences += [claim.sentence(bundle.primary) for claim in claims(bundle)]
-    ranked = [c for c in bundle.cells() if "." in c]
-    if ranked and bundle.has(words.UNPROCESSED):
-        poor = [note.removeprefix(f"{NOT_ABOVE_INPUT} ") for note in not_above_note(bundle, ranked)]
-        sentences += poor or ["Every S-MoE cell scores above the unprocessed input in all metrics."]
-    if ranked and bundle.has(words.DENSE):
-        sentences += _counted(bundle, ranked)
-    return sentences
-
-
-def _counted(bundle: Bundle, cells: list[str]) -> list[str]:
-    """How many cells are better or worse than the dense network, and what that needs."""
-    metric = bundle.primary
-    pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), metric)
-    judged = [c for c in judge(bundle, pairs, metric, kinds=noise_kinds(bundle, cells)) if c]
-    verdicts = [c.verdict.split(",")[0] for c in judged]
-    if not judged:
-        return []
-    if all(verdict == TOO_FEW_SEEDS for verdict in verdicts):
-        return [
-            f"With {captions.plural(judged[0].n_seeds, 'seed')} nothing is decided about the "
-            f"{captions.plural(len(judged), 'S-MoE cell')} against the dense network."
-        ]
-    order = ("better", "equivalent", "undecided", "worse", TOO_FEW_SEEDS)
-    counts = ", ".join(f"{verdicts.count(v)} {v}" for v in order if v in verdicts)
-    name = words.METRICS[metric].label
-    counted = (
-        f"Of {captions.plural(len(judged), 'S-MoE cell')} against the dense network ({name}): "
-        f"{counts}."
-    )
-    margin = bundle.rules.margins.get(metric)
-    return [counted, captions.power(judged, metric, margin)]

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 import run_all
+from analysis.answer import answer
+from analysis.load import load_reported
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -18,6 +20,11 @@ def test_the_table_of_the_readme_is_the_stored_one():
     stored = (ROOT / "results/quick/tables/table1_main.md").read_text()
     shown = README.split("<!-- from results/quick/tables/table1_main.md -->\n")[1]
     assert shown.split("<!-- end -->")[0].strip() in stored
+
+
+def test_the_answer_of_the_readme_is_that_of_the_stored_study():
+    shown = README.split("<!-- the answer of results/core -->\n")[1].split("\n<!-- end -->")[0]
+    assert shown == "\n".join(f"- {s}" for s in answer(load_reported(ROOT / "results" / "core")))
 
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))

@@ -11,11 +11,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from ablations.tracked import from_bundle
-from ablations.tracking import Tracker, default_uri
-from ablations.ui import rebuild
+from ablations.tracking import Summary, Tracker, default_uri
+from ablations.ui import bundle_tracker, rebuild
 from ablations.views import FILTERS, TAG, VIEWS
-from analysis.load import load_bundle
-from analysis.summaries import cell_summaries
+from run_all import _summarise
 from smoe.config import POSITIONS, RunConfig
 from tests.ablations.conftest import ROOT
 
@@ -37,7 +36,7 @@ def quick_client(tmp_path_factory: pytest.TempPathFactory) -> MlflowClient:
     """The committed quick study, as `ui` shows it right after a clone."""
     results = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "results" / "quick", results / "quick")
-    rebuild(results, "quick", lambda bundle: cell_summaries(load_bundle(bundle)))
+    rebuild(results, "quick", _summarise)
     return MlflowClient(default_uri(results))
 
 
@@ -169,3 +168,26 @@ def test_each_cell_has_a_summary_run_with_its_interval(client: MlflowClient):
     assert {"macs", "params"} <= set(metrics["dense"])
     dense = metrics["dense"]
     assert dense["pesq_wb_low"] < dense["pesq_wb"] < dense["pesq_wb_high"]
+
+
+def test_the_answer_heads_the_experiment_unless_somebody_has_changed_it(tmp_path: Path):
+    folder = tmp_path / "core"
+    folder.mkdir()
+    for name in ("runs", "utterances", "routing", "history"):
+        shutil.copy(ROOT / "results" / "quick" / f"{name}.parquet", folder)
+    for name in ("study.json", "examples.npz"):
+        shutil.copy(ROOT / "results" / "quick" / name, folder)
+    tracker = bundle_tracker(folder)
+    client = MlflowClient(default_uri(tmp_path))
+
+    def head() -> str:
+        return client.get_experiment(tracker.experiment_id).tags["mlflow.note.content"]
+
+    asked = head()
+    tracker.log_summary(Summary(["Nothing is decided."]))
+    assert "- Nothing is decided." in head() and head().startswith(asked.split("\n\n")[0])
+    tracker.log_summary(Summary(["One is better."]))
+    assert "One is better." in head() and "Nothing" not in head()
+    client.set_experiment_tag(tracker.experiment_id, "mlflow.note.content", "mine")
+    bundle_tracker(folder).log_summary(Summary(["Two are better."]))
+    assert head() == "mine"

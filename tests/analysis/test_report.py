@@ -12,7 +12,7 @@ from analysis.explain import explain
 from analysis.figures import all_figures
 from analysis.load import BundleError, load_bundle
 from analysis.page import write_page
-from analysis.report import build_report, findings, main_table_text, placement_table_text
+from analysis.report import build_report, main_table_text, placement_table_text
 from tests.analysis.simulate import FULL, Plan, drop_runs, edit_study, write_bundle
 from tests.without import run_without
 
@@ -68,17 +68,6 @@ def test_terminal_tables_fit_100_columns(quick):
     assert "EMBDL" in placement_table_text(quick)
 
 
-def test_findings_state_the_main_comparison(quick):
-    found = findings(quick)
-    assert found[0].startswith("S-MoE EMBDL, multi, supervised, global against its input: +")
-    assert "With 1 seed nothing is decided about the 13 S-MoE cells" in " ".join(found)
-
-
-def test_findings_count_the_verdicts_of_several_seeds(small):
-    counted = "Of 2 S-MoE cells against the dense network (PESQ-WB):"
-    assert any(counted in sentence for sentence in findings(small))
-
-
 class Links(HTMLParser):
     """Everything that a page refers to, and the tags left open."""
 
@@ -114,7 +103,7 @@ def test_page_escapes_what_studies_are_called(folder):
     page = folder / "report.html"
     write_page(load_bundle(folder), [], {}, dict.fromkeys(all_figures(), "<no>"), ["1 < 2"], page)
     text = page.read_text(encoding="utf-8")
-    assert "<li>1 &lt; 2</li>" in text and "Not drawn: &lt;no&gt;." in text
+    assert "<p>1 &lt; 2</p>" in text and "Not drawn: &lt;no&gt;." in text
     assert "<h1>&lt;script&gt;</h1>" in text
     assert "a &amp; b?" in text
 
@@ -137,7 +126,7 @@ def test_study_without_unprocessed_input_and_examples(folder):
     summary = build_report(folder)
     assert "no example spectrograms" in summary.skipped["spectrograms"]
     assert not stale.exists()
-    assert not any("unprocessed" in f for f in summary.findings)
+    assert not any("unprocessed" in f for f in summary.answer)
 
 
 def test_explain_shows_runs_and_numbers(small_folder):

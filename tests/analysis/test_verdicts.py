@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from analysis import captions
-from analysis import vocabulary as words
+from analysis.answer import answer
 from analysis.compare import TOO_FEW_SEEDS, dense_gain, differences_to, judge
 from analysis.load import BundleError, load_bundle
 from analysis.power import planned_seeds, seeds_sentence
-from analysis.report import findings
 from analysis.table_factorial import factorial_table
 from analysis.table_variance import variance_table
 from analysis.tables import main_table, placement_table
@@ -91,7 +90,7 @@ def test_fewer_than_three_seeds_decide_nothing(tmp_path, seeds):
     assert [str(r.values[p_holm]) for r in table.rows if r.values[0] != "Dense"] == ["–"] * 8
     assert any("No verdict is given with fewer than 3 seeds" in note for note in table.notes)
     assert all(table.notes)
-    assert any("nothing is decided" in sentence for sentence in findings(bundle))
+    assert any("nothing is decided" in sentence for sentence in answer(bundle))
 
 
 def test_a_verdict_of_equivalence_says_the_share_of_the_gain(tmp_path):
@@ -200,14 +199,3 @@ def test_variance_table_prints_what_rounding_was_measured(folder):
     edit_study(folder, rounding={"pesq_wb": 0.005})
     row = variance_table(load_bundle(folder)).rows[1]
     assert row.values[1].value == 0.005 and row.values[2] == "–"
-
-
-def test_no_sentence_about_an_empty_set(tmp_path):
-    bundle = bundle_of(tmp_path, ["dense"], seeds=(0,))
-    assert not any("S-MoE" in sentence for sentence in findings(bundle))
-
-
-def test_findings_say_effect_interval_seeds_and_directions(small):
-    first = next(f for f in findings(small) if "against the dense network:" in f)
-    assert " ± " in first and "of 3 seeds above zero" in first and "N = 36" in first
-    assert words.METRICS["pesq_wb"].label in first
