@@ -1,7 +1,7 @@
 """What a run is: frozen, validated settings whose hash is the run's identity.
 
 Only what can change numbers stands here. Paths, worker counts and devices belong to the runner.
-Fields named in the source description (`seed.md`) keep their names.
+Fields named in the source description keep their names; `docs/model.md` describes the network.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 Complex tensors; four real convolutions for each complex one; the skip concatenated; Python loops
 over samples and experts; labels compared one by one. Nothing is shared with the fast network but
 its configuration, so that the two can be held against each other, and a speed-up has a baseline.
-Where the source is silent, the decisions are those of the fast network (see `smoe/README.md`).
+Where the source is silent, the decisions are those of the fast network (see `docs/decisions.md`).
 """
 
 from typing import Any

