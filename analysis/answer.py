@@ -64,6 +64,8 @@ def _decided(bundle: Bundle, known: list[_Judged]) -> str:
         for verdict, found in chosen.items()
         if found and verdict in ("better", "worse")
     ] or [f"None of {of} is shown to be better or worse than the dense network in {name}, {after}"]
+    if len(chosen["undecided"]) == n:
+        return f"{said[0]}, nor equivalent to it."
     if equal := len(chosen["equivalent"]):
         within = margin_phrase(bundle.rules, bundle.primary, known[0].found.gain)
         said.append(f"{equal} {_be(equal)} equivalent to it within {within}")

@@ -3,81 +3,19 @@
 import base64
 import html
 import shlex
+from importlib.resources import files
 from pathlib import Path
-
-import numpy as np
 
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.evidence_page import INTRODUCTION, Section, sections, to_page
 from analysis.figures import all_figures
-from analysis.render import Entry, Table, Value
+from analysis.page_tables import table_section
+from analysis.render import Table
 from analysis.storing import store
 
 DECISIVE = ("levels", "quality_macs", "placement_heatmap")  # the first one drawn heads the page
 _SIGNALS = ("noisy", "enhanced", "clean")
-_STYLE = """
-:root { color-scheme: light; --ink: #1b1f24; --soft: #57606a; --line: #d8dee4; --accent: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 84rem; padding: 1.5rem 1rem 4rem; color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .25rem; }
-h2 { font-size: 1.15rem; margin: 2.75rem 0 .5rem; }
-h3 { font-size: 1rem; margin: 1.75rem 0 .25rem; } h3 + p, h3 + p + p { margin: .25rem 0; }
-summary { cursor: pointer; color: var(--accent); font-size: .85rem; }
-nav { display: flex; flex-wrap: wrap; gap: .15rem .9rem; margin: 1rem 0; padding: .6rem 0;
-  border-block: 1px solid var(--line); font-size: .85rem; }
-a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
-.question { color: var(--soft); font-size: 1.05rem; margin: 0; }
-.caption, .notes { color: var(--soft); font-size: .85rem; max-width: 62rem; }
-.notes p { margin: .35rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums;
-  border-block: 2px solid var(--ink); }
-th, td { padding: .22rem .6rem; white-space: nowrap; text-align: right; }
-th.text, td.text { text-align: left; }
-th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
-thead th { border-bottom: 1px solid var(--ink); padding: 0; }
-thead button { all: unset; cursor: pointer; padding: .35rem .6rem; font-weight: 600; }
-thead button:hover { color: var(--accent); }
-thead button:focus-visible { outline: 2px solid var(--accent); }
-th[aria-sort=ascending] button::after { content: " \\2191"; }
-th[aria-sort=descending] button::after { content: " \\2193"; }
-tbody tr:hover { background: #f6f8fa; }
-tbody + tbody { border-top: 1px solid var(--line); }
-tr.group th { text-align: left; font-style: italic; font-weight: 400; padding-top: .5rem; }
-.answer { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr));
-  gap: 1rem 2.5rem; align-items: start; margin: 1.25rem 0; }
-.answer p { margin: 0 0 .7rem; } .answer div p:first-child { font-size: 1.2rem; font-weight: 600; }
-figure { margin: 0; } figure img { max-width: 100%; height: auto; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr));
-  gap: 1rem 2rem; align-items: start; }
-.figures section { min-width: 0; } .wide { grid-column: 1 / -1; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; font-size: .85rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
-@media print { nav { display: none; } .scroll { overflow: visible; } }
-"""
-
-_SCRIPT = """
-document.querySelectorAll("table").forEach(table => {
-  const heads = [...table.querySelectorAll("thead th")];
-  heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
-    const down = head.getAttribute("aria-sort") !== "descending";
-    heads.forEach(other => other.removeAttribute("aria-sort"));
-    head.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const key = row => row.cells[column].dataset.value ?? row.cells[column].textContent;
-    const number = head.dataset.numeric === "yes";
-    const order = (a, b) => {
-      const [x, y] = [key(a), key(b)];
-      if (!number) return down ? x.localeCompare(y) : y.localeCompare(x);
-      if (x === "" || y === "") return (x === "") - (y === "");
-      return down ? y - x : x - y;
-    };
-    table.querySelectorAll("tbody").forEach(body =>
-      [...body.querySelectorAll("tr:not(.group)")].sort(order).forEach(row => body.append(row)));
-  }));
-});
-"""
 
 
 def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
@@ -99,27 +37,48 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
     links += ['<a href="#evidence">Evidence</a>'] if proof else []
     links += ['<a href="#figures">Figures</a>', '<a href="#provenance">Provenance</a>']
     parts = [
-        f"<h1>{title}</h1>",
-        f'<p class="question">{html.escape(str(study.get("question", "")))}</p>',
+        f"<header><h1>{title}</h1>"
+        f'<p class="question">{html.escape(str(study.get("question", "")))}</p></header>',
+        "<main>",
         _answer(answer, drawn),
-        f"<nav>{''.join(links)}</nav>",
+        f'<nav aria-label="Contents">{"".join(links)}</nav>',
         _interactive(bundle.folder.name),
-        *[_table_section(table) for table in tables],
+        _filter(),
+        *[table_section(table) for table in tables],
         _evidence(proof),
         _figures(drawn, skipped),
         _listening(bundle.folder / "audio"),
         _provenance(bundle),
+        "</main>",
     ]
     body = "\n".join(parts)
     text = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<link rel="icon" href="data:,"><title>{title}</title><style>{_STYLE}</style></head>\n'
-        f"<body>\n{body}\n<script>{_SCRIPT}</script>\n</body></html>\n"
+        f'<link rel="icon" href="data:,"><title>{title}</title>'
+        f"<style>{_asset('page.css')}</style></head>\n"
+        f"<body>\n{body}\n<script>{_asset('page.js')}</script>\n</body></html>\n"
     )
     evidence = to_page(bundle, proof).encode()
     store(bundle, path.parent / "tables" / "evidence.md", evidence)
     store(bundle, path, text.encode())
+
+
+def _asset(name: str) -> str:
+    return files("analysis").joinpath(name).read_text(encoding="utf-8")
+
+
+def _filter() -> str:
+    """Fields that narrow every table: words of a row's name, one metric, one condition."""
+    metrics = "".join(f'<option value="{k}">{m.label}</option>' for k, m in words.METRICS.items())
+    conditions = "".join(f"<option>{name}</option>" for name in words.CONDITIONS)
+    return (
+        '<form id="filter" aria-label="Filter the tables"><label>Rows with '
+        '<input type="search" name="rows" placeholder="such as EMB, single, dense"></label>'
+        f'<label>Metric <select name="metric"><option value="">all</option>{metrics}</select>'
+        '</label><label>Condition <select name="condition"><option value="">all</option>'
+        f"{conditions}</select></label></form>"
+    )
 
 
 def _answer(answer: list[str], drawn: dict[str, Path]) -> str:
@@ -172,56 +131,13 @@ def _evidence(proof: list[Section]) -> str:
             f"<dt>{html.escape(heading)}</dt><dd>{'<br>'.join(map(html.escape, items)) or '–'}</dd>"
             for heading, items in section.lists.items()
         )
-        tables = "".join(_table_section(table) for table in section.tables)
+        tables = "".join(table_section(table) for table in section.tables)
         parts.append(
             f"<section><h3>{html.escape(section.title)}</h3>{said}"
             f"{f'<dl>{lists}</dl>' if lists else ''}"
             f"<details><summary>Numbers</summary>{tables}</details></section>"
         )
     return "".join(parts)
-
-
-def _table_section(table: Table) -> str:
-    head = "".join(
-        f'<th scope="col"{"" if c.numeric else " class=text"} '
-        f'data-numeric="{"yes" if c.numeric else "no"}"><button type="button">'
-        f"{html.escape(c.header)}</button></th>"
-        for c in table.columns
-    )
-    bodies = []
-    for group in table.groups():
-        rows = [r.values for r in table.rows if r.group == group]
-        heading = (
-            f'<tr class="group"><th colspan="{len(table.columns)}">{html.escape(group)}</th></tr>'
-            if group
-            else ""
-        )
-        lines = "\n".join(
-            f"<tr>{''.join(_cell(v, c.numeric) for v, c in zip(row, table.columns, strict=True))}"
-            "</tr>"
-            for row in rows
-        )
-        bodies.append(f"<tbody>{heading}{lines}</tbody>")
-    notes = "".join(f"<p>{html.escape(note)}</p>" for note in table.notes)
-    return (
-        f'<section id="{table.name}"><h2>{html.escape(table.title)}</h2>'
-        f'<p class="caption">{html.escape(table.caption)}</p><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead>{''.join(bodies)}</table></div>"
-        f'<div class="notes">{notes}</div></section>'
-    )
-
-
-def _cell(value: Value, numeric: bool) -> str:
-    kind = "" if numeric else " class=text"
-    if not isinstance(value, Entry):
-        plain = value.replace("<", "").strip()
-        key = plain if plain.replace(".", "", 1).isdigit() else ""
-        return f'<td{kind} data-value="{key}">{html.escape(value)}</td>' if numeric else (
-            f"<td{kind}>{html.escape(value)}</td>"
-        )  # fmt: skip
-    key = "" if np.isnan(value.value) else f"{value.value:.6g}"
-    text = html.escape(str(value))
-    return f'<td{kind} data-value="{key}">{f"<b>{text}</b>" if value.bold else text}</td>'
 
 
 def _figures(drawn: dict[str, Path], skipped: dict[str, str]) -> str:
