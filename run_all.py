@@ -16,6 +16,7 @@ import typer
 
 from ablations import options
 from ablations.examples import examples
+from ablations.hyphens import CellCommand
 from ablations.terminal import PlainConsole, complain, lasting_output, say
 from smoe.errors import UserError
 from smoe.user import have_a_name
@@ -137,7 +138,7 @@ def report(study: options.Study = "quick", results: options.Results = RESULTS) -
     _last_screen(study, results / study, rebuild=True)
 
 
-@app.command(epilog=examples("explain"))
+@app.command(cls=CellCommand, epilog=examples("explain"))
 def explain(
     cell: options.Cell,
     study: options.Study = "quick",
@@ -175,7 +176,7 @@ def enhance(
     console.print(f"Wrote {target}.")
 
 
-@app.command(epilog=examples("register"))
+@app.command(cls=CellCommand, epilog=examples("register"))
 def register(
     cell: options.Cell,
     study: options.Study = "quick",

@@ -151,7 +151,8 @@ def find(code: str) -> Cell:
     """
     if code in KNOWN:
         return KNOWN[code]
-    nearest = difflib.get_close_matches(code, KNOWN, n=1, cutoff=0.5)
+    nearest = [name for name in KNOWN if name.split(".")[0] == code.upper()][:1]
+    nearest = nearest or difflib.get_close_matches(code, KNOWN, n=1, cutoff=0.5)
     hint = f'did you mean "{nearest[0]}"?' if nearest else f"codes look like {EXAMPLE_CODE}."
     raise UserError(f'There is no cell "{code}"; {hint}')
 

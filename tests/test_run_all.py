@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -93,6 +94,23 @@ def test_piped_output_has_no_colours_and_whole_lines(tmp_path: Path):
     cells = [line for line in finished.stdout.splitlines() if ".multi.supervised.global" in line]
     assert len(cells) == 31
     assert all("2:planned" in line for line in cells)  # the last of three seeds, not wrapped
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_a_cell_may_begin_with_hyphens(where: str):
+    cell, study = ["----L.multi.supervised.global"], ["--study", "quick", "--json"]
+    shown = invoke("explain", *(cell + study if where == "first" else study + cell))
+    assert json.loads(shown.output)["cell"] == cell[0]
+
+
+def test_a_placement_alone_is_answered_with_the_cells_that_exist():
+    failed = CliRunner().invoke(run_all.app, ["explain", "----L", "--study", "quick"])
+    assert "----L.multi.supervised.global" in str(failed.exception)
+
+
+def test_the_console_script_is_the_command_line():
+    (script,) = metadata.entry_points(group="console_scripts", name="smoe")
+    assert script.load() is run_all.entry
 
 
 @pytest.mark.slow

@@ -79,7 +79,7 @@ class Links(HTMLParser):
         values = dict(attrs)
         self.references += [v for k, v in values.items() if k in ("src", "href")]
         self.ids |= {values["id"]} if "id" in values else set()
-        self.open += [tag] if tag not in ("meta", "link", "img", "br") else []
+        self.open += [tag] if tag not in ("meta", "link", "img", "br", "input") else []
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
