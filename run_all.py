@@ -133,9 +133,21 @@ def plan(
 
 
 @app.command(epilog=examples("report"))
-def report(study: options.Study = "quick", results: options.Results = RESULTS) -> None:
+def report(
+    study: options.Study = "quick",
+    results: options.Results = RESULTS,
+    every: options.Every = False,
+) -> None:
     """Rebuild tables and figures from stored results alone."""
-    _last_screen(study, results / study, rebuild=True)
+    if not every:
+        _last_screen(study, results / study, rebuild=True)
+        return
+    from analysis.overview import build_overview
+
+    with console.status("Reporting every study ..."):
+        page = build_overview(results)
+    say(f"Page     {page}")
+    say(f"Table    {results / 'robustness.md'}")
 
 
 @app.command(cls=CellCommand, epilog=examples("explain"))

@@ -17,7 +17,7 @@ EXAMPLES = {
         "run_all.py plan --study full",
         "run_all.py plan --study core --json",
     ),
-    "report": ("run_all.py report --study core",),
+    "report": ("run_all.py report --study core", "run_all.py report --all"),
     "explain": (
         "run_all.py explain dense --study quick",
         "run_all.py explain E-B--.multi.supervised.global --study core --json",

@@ -26,6 +26,9 @@ Set = Annotated[
 Seed = Annotated[int, typer.Option(help="Which seed's network.")]
 Cell = Annotated[str, typer.Argument(help="A cell code, e.g. E-B--.multi.supervised.global.")]
 Network = Annotated[str, typer.Option("--cell", help="Whose network.")]
+Every = Annotated[
+    bool, typer.Option("--all", help="Every stored study, a page over all, how robust they are.")
+]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Source = Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")]

@@ -40,6 +40,9 @@ const narrow = () => {
     });
   });
 };
-document.querySelector("#filter").addEventListener("input", narrow);
-document.querySelector("#filter").addEventListener("submit", event => event.preventDefault());
-narrow();
+const form = document.querySelector("#filter");
+if (form) {
+  form.addEventListener("input", narrow);
+  form.addEventListener("submit", event => event.preventDefault());
+  narrow();
+}

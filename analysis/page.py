@@ -51,17 +51,21 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         _provenance(bundle),
         "</main>",
     ]
-    body = "\n".join(parts)
-    text = (
+    text = document(title, "\n".join(parts))
+    evidence = to_page(bundle, proof).encode()
+    store(bundle, path.parent / "tables" / "evidence.md", evidence)
+    store(bundle, path, text.encode())
+
+
+def document(title: str, body: str) -> str:
+    """Return a whole page with its style and script inside; both arguments are HTML."""
+    return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<link rel="icon" href="data:,"><title>{title}</title>'
         f"<style>{_asset('page.css')}</style></head>\n"
         f"<body>\n{body}\n<script>{_asset('page.js')}</script>\n</body></html>\n"
     )
-    evidence = to_page(bundle, proof).encode()
-    store(bundle, path.parent / "tables" / "evidence.md", evidence)
-    store(bundle, path, text.encode())
 
 
 def _asset(name: str) -> str:
