@@ -47,7 +47,7 @@ ROUTING = {
 HISTORY = {
     "run_id": "string", "step": "int64", "loss": "float32", "enhancement_loss": "float32",
     "routing_loss": "float32", "routing_accuracy": "float32", "grad_norm": "float32",
-    "learning_rate": "float32",
+    "learning_rate": "float32", "loss_labelled": "float32", "loss_routed": "float32",
 }  # fmt: skip
 DYNAMIC_RANGE_DB = 80.0
 

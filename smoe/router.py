@@ -55,6 +55,18 @@ def class_of(label: Tensor, config: ModelConfig) -> Tensor:
     return torch.where(label < 0, clean, label)
 
 
+def taught_weights(learned: Tensor, classes: Tensor, shares: Tensor) -> Tensor:
+    """Return the weights [B, E] that training gives to classes, int64 [B].
+
+    Args:
+        learned: The router's own weights [B, E], kept without gradient where the class is -1.
+        classes: See `class_of`.
+        shares: See `class_shares`.
+    """
+    taught = shares[classes.clamp(min=0)]
+    return torch.where(classes[:, None] < 0, learned.detach(), taught)
+
+
 class GlobalDistortionRouter(nn.Module):
     """Classifies the distortion from a stacked spectrogram or feature map.
 
@@ -107,10 +119,9 @@ class GlobalDistortionRouter(nn.Module):
             weights = probabilities @ self.mapping
             confidence = probabilities.amax(dim=1, keepdim=True)
             if self.training and self.supervised and distortion_labels is not None:
-                classes = class_of(distortion_labels, self.config)[:, None]
-                taught = self.label_weights[classes[:, 0].clamp(min=0)]
-                weights = torch.where(classes < 0, weights.detach(), taught)
-                confidence = torch.where(classes < 0, confidence.detach(), 1.0)
+                classes = class_of(distortion_labels, self.config)
+                weights = taught_weights(weights, classes, self.label_weights)
+                confidence = torch.where(classes[:, None] < 0, confidence.detach(), 1.0)
         return {"expert_weights": weights, "confidence": confidence, "logits": logits}
 
     def _pooled(self, x: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from smoe.config import RunConfig, TrainConfig
 from smoe.initialise import initialise
 from smoe.memory import is_out_of_memory
 from smoe.mixing import Mixture, MixtureSource
+from smoe.routed_loss import is_due, routed_losses
 from smoe.step import StepTerms, training_labels, training_step
 from smoe.unet import SpeechEnhancer
 from smoe.user import have_a_name
@@ -80,7 +82,7 @@ class _Progress:
     parts: int = 1
 
     def log(self, window: list[Tensor], rate: float) -> None:
-        """Adds the mean of the steps since the last row, and forgets them."""
+        """Add the mean of the steps since the last row, and forget them."""
         values = torch.stack(window).double().mean(dim=0).tolist()
         row = dict(zip(StepTerms._fields, values, strict=True))
         self.history.append({"step": self.step, **row, "learning_rate": rate})
@@ -151,13 +153,15 @@ def train_together(
             yield index, error
     first = min((training.progress.step for training in live.values()), default=0)
     train_config, seed = runs[0].config.train, runs[0].seed
+    batch = partial(source.batch, seed=seed, batch_size=train_config.batch_size)
+    unseen = batch(step=train_config.steps)  # the batch after the last: no network learns from it
     for step in range(first, train_config.steps):
-        mixture = source.batch(seed=seed, step=step, batch_size=train_config.batch_size)
+        mixture = batch(step=step)
         for index, training in list(live.items()):
             if training.progress.step != step:
                 continue
             try:
-                training.advance(mixture)
+                training.advance(mixture, unseen)
             except Exception as error:
                 del live[index]
                 yield index, error
@@ -174,9 +178,8 @@ class _Training:
         self.enhancer, self.optimiser = untrained(run.config, run.seed, device)
         self.owner = owner_of(run.config, run.seed)
         self.progress = _restored(run.checkpoint, self.owner, self.enhancer, self.optimiser, device)
-        self.captured: CapturedStep | None = None
-        if device.startswith("cuda"):
-            self.captured = CapturedStep(self.enhancer, self.optimiser, run.config)
+        captured = partial(CapturedStep, self.enhancer, self.optimiser, run.config)
+        self.captured = captured() if device.startswith("cuda") else None
         self.window: list[Tensor] = []
         self.spent_before_s = self.progress.spent_s
         self.started = self.saved = time.perf_counter()
@@ -186,8 +189,8 @@ class _Training:
         progress = self.progress
         return Trained(self.enhancer, progress.history, progress.spent_s, progress.parts)
 
-    def advance(self, mixture: Mixture) -> None:
-        """Does a step, and at times logs and saves."""
+    def advance(self, mixture: Mixture, unseen: Mixture) -> None:
+        """Do a step, and at times log and save; losses by routing are measured on `unseen`."""
         config, progress = self.run.config, self.progress
         steps, log_interval = config.train.steps, max(1, config.train.steps // LOG_POINTS)
         rate = learning_rate(config.train, progress.step)
@@ -198,6 +201,8 @@ class _Training:
         if self.captured:
             self.captured.stream.synchronize()
         progress.log(self.window, rate)
+        if is_due(progress.history, steps):
+            progress.history[-1].update(routed_losses(self.enhancer, config, unseen))
         if self.run.on_log:
             self.run.on_log(progress.history)
         now = time.perf_counter()
@@ -205,10 +210,8 @@ class _Training:
         due = now - self.saved > self.interval_s or progress.step == steps
         if self.run.checkpoint and due:
             self.saved = now
-            state = {
-                "enhancer": self.enhancer.state_dict(),
-                "optimiser": self.optimiser.state_dict(),
-            }
+            parts = {"enhancer": self.enhancer, "optimiser": self.optimiser}
+            state = {name: part.state_dict() for name, part in parts.items()}
             content = {"owner": self.owner, **state, "progress": vars(progress)}
             save_checkpoint(self.run.checkpoint, content)
 

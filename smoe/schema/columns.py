@@ -45,6 +45,7 @@ _MAYBE_TEXT = Column("text", empty=True)
 _LATER_TEXT = Column("text", empty=True, required=False)
 _COST = Column(low=1, high=1e18, empty=True)
 _LOSS = Column(low=-1e3, high=1e6)
+_LATER_LOSS = Column(low=-1e3, high=1e6, empty=True, required=False)
 _SHARE = Column(low=0, high=1)
 _MAYBE_SHARE = Column(low=0, high=1, empty=True)
 # PESQ-WB: the asymptotes of the mapping of ITU-T P.862.2. STOI, ESTOI: means of correlations.
@@ -88,6 +89,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "enhancement_loss": _LOSS, "routing_loss": Column(low=0, empty=True),
         "routing_accuracy": _MAYBE_SHARE, "grad_norm": Column(low=0, empty=True),
         "learning_rate": Column(low=0, high=1e6, empty=True),
+        "loss_labelled": _LATER_LOSS, "loss_routed": _LATER_LOSS,
     },
 }  # fmt: skip
 # A weight per row, or one column for each expert of the first bundles.
