@@ -19,12 +19,20 @@ from smoe.step import training_labels
 from smoe.unet import SpeechEnhancer
 
 POINTS = 10
-STEPS_APART = 50  # at least, so that a short training spends no larger share of its time
+# At least, so that a short training does not spend a larger share of its time. A pass that starts
+# kernel by kernel takes a GPU as long as several recorded steps.
+STEPS_APART, RECORDED_STEPS_APART = 50, 400
 
 
-def is_due(history: list[dict[str, float]], steps: int) -> bool:
-    """Return whether the last row of a training's history is one that has these losses."""
-    points = max(1, min(POINTS, steps // STEPS_APART))
+def is_due(history: list[dict[str, float]], steps: int, *, recorded: bool = False) -> bool:
+    """Return whether the last row of a training's history is one that has these losses.
+
+    Args:
+        history: Up to this row.
+        steps: Of the whole training.
+        recorded: Whether steps are played from a CUDA graph.
+    """
+    points = max(1, min(POINTS, steps // (RECORDED_STEPS_APART if recorded else STEPS_APART)))
     before, now = ([0.0] + [row["step"] for row in history])[-2:]
     return points * now // steps > points * before // steps
 

@@ -201,7 +201,7 @@ class _Training:
         if self.captured:
             self.captured.stream.synchronize()
         progress.log(self.window, rate)
-        if is_due(progress.history, steps):
+        if is_due(progress.history, steps, recorded=bool(self.captured)):
             progress.history[-1].update(routed_losses(self.enhancer, config, unseen))
         if self.run.on_log:
             self.run.on_log(progress.history)

@@ -183,13 +183,13 @@ def simulate(
                     test_set = random_test_set(rng)
                     scores = draw_scores(rng, BATCH, n_seeds, on, late, component, test_set)
                     for family in families:
-                        outcome = _outcome(family.intervals(scores, test_set))
+                        outcome = outcome_of(family.intervals(scores, test_set))
                         found.setdefault(family.name, []).append(outcome)
                 for name, outcomes in found.items():
-                    yield _rates(metric, n_seeds, name, np.concatenate(outcomes, axis=1))
+                    yield rates_of(metric, n_seeds, name, np.concatenate(outcomes, axis=1))
 
 
-def _outcome(interval: Interval) -> np.ndarray:
+def outcome_of(interval: Interval) -> np.ndarray:
     """Return whether each interval covers, each family errs and each margin is missed, [3, n, K].
 
     The margin lies at the true difference: the same errors around it instead of around zero.
@@ -203,7 +203,7 @@ def _outcome(interval: Interval) -> np.ndarray:
     return np.array([covered, np.broadcast_to(wrong[:, None], p.shape), equivalent])
 
 
-def _rates(metric: str, n_seeds: int, name: str, outcome: np.ndarray) -> Rates:
+def rates_of(metric: str, n_seeds: int, name: str, outcome: np.ndarray) -> Rates:
     covered, wrong, equivalent = outcome
     return Rates(
         metric, n_seeds, name, float(covered.mean()), float(covered.mean(axis=0).min()),

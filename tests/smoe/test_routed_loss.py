@@ -15,7 +15,7 @@ from smoe.counterfactuals import Counterfactual, intervention
 from smoe.initialise import initialise
 from smoe.losses import enhancement_loss
 from smoe.mixing import Mixture, MixtureSource
-from smoe.routed_loss import POINTS, STEPS_APART, is_due, routed_losses
+from smoe.routed_loss import POINTS, RECORDED_STEPS_APART, STEPS_APART, is_due, routed_losses
 from smoe.step import training_labels, training_step
 from smoe.train import LOG_POINTS, Run, learning_rate, train, train_together, untrained
 from smoe.unet import SpeechEnhancer
@@ -111,18 +111,18 @@ def test_only_what_a_network_has_is_measured(
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
 @pytest.mark.parametrize("steps", [1, 6, 130, 300, 4000])
-def test_rows_are_measured_at_equal_distances(steps: int) -> None:
-    """About ten of them, further apart than fifty steps, the last row among them."""
+def test_rows_are_measured_at_equal_distances(steps: int, recorded: bool) -> None:
+    """About ten of them, far enough apart, the last row among them."""
+    apart = RECORDED_STEPS_APART if recorded else STEPS_APART
     interval = max(1, steps // LOG_POINTS)
     logged = [s for s in range(1, steps + 1) if s % interval == 0 or s == steps]
     rows = [{"step": float(step)} for step in logged]
-    due = [step for i, step in enumerate(logged) if is_due(rows[: i + 1], steps)]
-    assert len(due) == max(1, min(POINTS, steps // STEPS_APART))
+    due = [step for i, step in enumerate(logged) if is_due(rows[: i + 1], steps, recorded=recorded)]
+    assert len(due) == max(1, min(POINTS, steps // apart))
     assert due[-1] == steps
-    assert len(due) == 1 or all(
-        b - a > STEPS_APART - interval for a, b in itertools.pairwise([0, *due])
-    )
+    assert len(due) == 1 or all(b - a > apart - interval for a, b in itertools.pairwise([0, *due]))
 
 
 @pytest.mark.parametrize(
