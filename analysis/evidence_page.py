@@ -24,7 +24,6 @@ from analysis.render import (
     Value,
     estimate,
     markdown_text,
-    p_value,
     to_markdown,
 )
 from analysis.samples import difference
@@ -35,10 +34,10 @@ INTRODUCTION = (
     "other metrics, in parts of the test set, on clean speech, with the same weights routed "
     "otherwise, and at other levels of the settings that the study varies. A finding is called "
     "undecided where any of them (clean speech apart, which is said beside it) is decided in the "
-    "other direction. Verdicts: Holm over the findings on the full S-MoE, and apart over the "
-    "conditions, the SNRs, the bands of RT60, the routings and the levels, for each metric. "
-    "Nothing corrects over the whole page: trust the conclusion of a finding, not a single line "
-    "beside it."
+    "other direction. Verdicts stand in the two sentences of a finding (Holm over the findings on "
+    "the full S-MoE) and in the conclusions on the cells against the dense network (Holm over the "
+    "cells). A single line beside them is no verdict: it stands under For or Against by its "
+    "estimate alone, and its 95 % interval is not corrected for how many lines there are."
 )
 NOTHING = "The study has no finding: it has no S-MoE, or nothing to compare one with."
 
@@ -105,11 +104,9 @@ def _lists(own: Evidence) -> dict[str, list[str]]:
     decided = plain(own.primary) not in ("undecided", TOO_FEW_SEEDS)
     sign = "a gain" if own.primary.interval.estimate > 0 else "a loss"
     heads = ("For", "Against") if decided else (f"For {sign}", f"Against {sign}")
-    return {
-        heads[0]: [*spoken(own.items, "for")],
-        heads[1]: [*spoken(own.items, "against")],
-        "Undecided": [*spoken(own.items, "undecided")],
-    }
+    lists = {heads[0]: [*spoken(own.items, "for")], heads[1]: [*spoken(own.items, "against")]}
+    neither = [*spoken(own.items, "neither")]
+    return lists | {"Without a margin": neither} if neither else lists
 
 
 def _by_metric(bundle: Bundle, claim: Claim, number: int) -> Table:
@@ -118,16 +115,14 @@ def _by_metric(bundle: Bundle, claim: Claim, number: int) -> Table:
         decimals = words.METRICS[metric].decimals
         seeds = ", ".join(f"{v:+.{decimals}f}" for v in found.by_seed).replace("-", "−")
         values: list[Value] = [
-            words.METRICS[metric].axis_label, estimate(found.interval, decimals, signed=True),
-            MISSING if found.verdict == TOO_FEW_SEEDS else p_value(found.p_holm),
-            found.verdict_text, seeds,
+            words.METRICS[metric].axis_label,
+            estimate(found.interval, decimals, signed=True), seeds,
             f"{sum(v > 0 for v in found.by_seed)} of {found.n_seeds}",
             f"{found.improvement.estimate * 100:.0f} %", str(found.n_utterances),
         ]  # fmt: skip
         rows.append(Row(values))
     columns = [
         Column("Metric", "metric", numeric=False), Column("Δ", "difference"),
-        Column("p (Holm)", "p_holm"), Column("verdict", "verdict", numeric=False),
         Column("by seed", "by_seed", numeric=False), Column("above zero", "seeds_above_zero"),
         Column("utterances that improve", "improves"), Column("N", "n_utterances"),
     ]  # fmt: skip
@@ -151,25 +146,23 @@ def _by_observation(bundle: Bundle, claim: Claim, number: int) -> Table:
             values: list[Value] = [name]
             n = 0
             for metric, each in found.items():
-                values.append(_marked(each.get(name), metric))
+                values.append(_difference(each.get(name), metric))
                 n = max(n, each[name].n_utterances if name in each else 0)
             rows.append(Row([*values, str(n)], group))
     columns = [Column("Where", "where", numeric=False)]
     columns += [Column(f"Δ {m.label}", f"difference_{key}") for key, m in words.METRICS.items()]
     columns += [Column("N", "n_utterances")]
-    caption = f"* differs from zero after Holm. {captions.seeds_and_extent(bundle)}"
+    caption = captions.seeds_and_extent(bundle)
     notes = [] if any(by_routing.values()) else ["The study scored no other routing of this cell."]
     name = f"evidence_{number}_parts"
     title = "By part of the test set, routing and level"
     return Table(name, title, caption, columns, rows, notes)
 
 
-def _marked(comparison: Comparison | None, metric: str) -> Value:
+def _difference(comparison: Comparison | None, metric: str) -> Value:
     if comparison is None:
         return MISSING
-    mark = "*" if comparison.decided else ""
-    decimals = words.METRICS[metric].decimals
-    return estimate(comparison.interval, decimals, signed=True, mark=mark)
+    return estimate(comparison.interval, words.METRICS[metric].decimals, signed=True)
 
 
 def _input_section(bundle: Bundle, cells: list[str]) -> Section:
@@ -186,29 +179,27 @@ def _input_section(bundle: Bundle, cells: list[str]) -> Section:
             if not known:
                 continue
             lowest = min(known, key=lambda cell: float(known[cell].interval.estimate))
-            least, verdicts = known[lowest], [plain(x) for x in known.values()]
+            least = known[lowest]
             above = sum(float(x.interval.estimate) > 0 for x in known.values())
-            better, worse = verdicts.count("better"), verdicts.count("worse")
+            always = sum(min(x.by_seed) > 0 for x in known.values())
+            never = sum(max(x.by_seed) < 0 for x in known.values())
             if name == "overall":
-                counted.append(
-                    f"{m.label}: {above} of {len(known)} means above, {better} better, "
-                    f"{worse} worse"
-                )
+                counted.append(f"{m.label}: {above} of {len(known)} means above")
             values: list[Value] = [
-                name, str(above), str(better), str(worse), str(len(known)), lowest,
+                name, str(above), str(always), str(never), str(len(known)), lowest,
                 estimate(least.interval, m.decimals, signed=True), _directions(least),
                 str(least.n_utterances),
             ]  # fmt: skip
             rows.append(Row(values, m.axis_label))
     columns = [
         Column("Where", "where", numeric=False), Column("mean above", "mean_above"),
-        Column("better", "better"), Column("worse", "worse"), Column("cells", "cells"),
+        Column("every seed above", "every_seed_above"),
+        Column("every seed below", "every_seed_below"), Column("cells", "cells"),
         Column("lowest cell", "lowest_cell", numeric=False), Column("Δ input", "difference"),
         Column("seeds above zero", "seeds_above_zero"), Column("N", "n_utterances"),
     ]  # fmt: skip
     title = "S-MoE cells against their input"
-    caption = f"Holm over the cells of a row. {captions.seeds_and_extent(bundle)}"
-    table = Table("evidence_input", title, caption, columns, rows)
+    table = Table("evidence_input", title, captions.seeds_and_extent(bundle), columns, rows)
     return Section(title, [f"{'; '.join(counted)}."], tables=[table])
 
 
@@ -237,24 +228,24 @@ def _cells_section(bundle: Bundle, cells: list[str]) -> Section:
         metrics = [judged[m][i] for m in others]
         values: list[Value] = [
             captions.row_label(bundle, cell, cell),
-            estimate(found.interval, decimals, signed=True), found.verdict_text,
-            _directions(found),
-            *[c.verdict_text if c else MISSING for c in metrics],
-            _marked(clean[i], bundle.primary), _other_mapping(bundle, cell),
+            estimate(found.interval, decimals, signed=True), _directions(found),
+            *[_difference(c, m) for m, c in zip(others, metrics, strict=True)],
+            _difference(clean[i], bundle.primary), _other_mapping(bundle, cell),
             _conclusion(found, metrics),
         ]  # fmt: skip
         rows.append(Row(values))
     columns = [
         Column("Network", "network", numeric=False),
         Column(f"Δ {words.METRICS[bundle.primary].label}", "difference"),
-        Column("verdict", "verdict", numeric=False), Column("seeds above zero", "seeds_above_zero"),
-        *[Column(words.METRICS[m].label, f"verdict_{m}", numeric=False) for m in others],
+        Column("seeds above zero", "seeds_above_zero"),
+        *[Column(f"Δ {words.METRICS[m].label}", f"difference_{m}") for m in others],
         Column("clean: Δ", "difference_clean"), Column("other mapping: Δ", "difference_mapping"),
         Column("conclusion", "conclusion", numeric=False),
     ]  # fmt: skip
     n = int(bundle.in_conditions(words.DISTORTED).sum())
     caption = (
-        "Holm over the cells for each metric. Other mapping: the same weights and learned "
+        "Conclusion: Holm over the cells in the primary metric, undecided where a seed or a metric "
+        "turns it over. Other mapping: the same weights and learned "
         f"probabilities. N = {n}. {captions.seeds_and_extent(bundle)}"
     )
     said = [str(row.values[-1]) for row in rows]

@@ -18,44 +18,94 @@ _HIGHLIGHT = {
     "dense-macs": (style.BLUE, "--"),
     "shuffled-labels": (style.ORANGE, ":"),
 }
+# Columns of the losses on unseen mixtures: line, marker and what the legend calls them.
+BY_ROUTING = {
+    "loss_routed": ("-", "o", "routed as at test time"),
+    "loss_labelled": ("--", "x", "routed by labels, as in training"),
+}
 _FRAMES_PER_S = 62.5
 _BIN_HZ = 31.25
 _RANGE_DB = 80
 
 
 def learning_curves(bundle: Bundle) -> Figure:
-    """Enhancement loss and routing accuracy during training, mean over seeds.
+    """Draw enhancement loss and routing accuracy during training, means over seeds.
 
-    The loss of supervised cells is that of teacher-forced routing, with the true labels. Drawn from
-    the step on at which the cells differ by at least half of what the loss still falls: before,
-    all curves lie on each other.
+    The loss of supervised cells is that of teacher-forced routing, with the true labels. Where the
+    study stored them, a panel of its own shows the losses of networks with a router on unseen
+    mixtures, as routed at test time and by labels. Drawn from the step on at which the cells differ
+    by at least half of what the loss still falls: before, all curves lie on each other.
     """
     history = bundle.history.merge(
         bundle.runs[["run_id", "cell"]].astype({"run_id": str}), on="run_id", how="inner"
     )
     if history.empty:
         raise NothingToDrawError("the study stored no training history")
-    panels = [("enhancement_loss", "enhancement loss")]
+    panels = {"loss": "enhancement loss"}
+    if "loss_routed" in history and history["loss_routed"].notna().any():
+        panels["by routing"] = "enhancement loss,\nunseen mixtures"
     if history["routing_accuracy"].notna().any():
-        panels.append(("routing_accuracy", "routing accuracy"))
+        panels["accuracy"] = "routing accuracy"
     figure = style.new_figure(style.SINGLE_COLUMN_IN, 0.5 + 1.7 * len(panels))
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (column, label) in zip(grid, panels, strict=True):
-        _curves(axes, history, column)
-        axes.set_ylabel(label)
+    axes_of = dict(zip(panels, grid, strict=True))
+    for name, axes in axes_of.items():
+        {"loss": _losses, "by routing": _routings, "accuracy": _accuracy}[name](axes, history)
+        axes.set_ylabel(panels[name])
         style.light_grid(axes, "y")
-    if len(panels) > 1:
-        grid[1].axhline(1 / words.N_CLASSES, color=style.GREY, linewidth=0.8, linestyle=":")
-        grid[1].annotate(
-            "chance", (1, 1 / words.N_CLASSES), xycoords=("axes fraction", "data"),
-            ha="right", va="bottom", color=style.GREY, fontsize=6,
-        )  # fmt: skip
-        grid[1].set_ylim(0, 1.02)
     start = differ_from(_smoothed(history, "enhancement_loss"))
-    _cut_before(grid, start)
+    if start is not None:
+        grid[0].set_xlim(left=start)
+        for name in ("loss", "by routing"):
+            if name in axes_of:
+                _fit_from(axes_of[name], start)
     grid[-1].set_xlabel(f"training step, from {start}" if start else "training step")
     grid[0].legend()
     return figure
+
+
+def _losses(axes: Axes, history: pd.DataFrame) -> None:
+    _curves(axes, history, "enhancement_loss")
+
+
+def _routings(axes: Axes, history: pd.DataFrame) -> None:
+    by_routing(axes, history, {cell: colour for cell, (colour, _) in _HIGHLIGHT.items()})
+
+
+def _accuracy(axes: Axes, history: pd.DataFrame) -> None:
+    _curves(axes, history, "routing_accuracy")
+    axes.axhline(1 / words.N_CLASSES, color=style.GREY, linewidth=0.8, linestyle=":")
+    axes.annotate(
+        "chance", (1, 1 / words.N_CLASSES), xycoords=("axes fraction", "data"),
+        ha="right", va="bottom", color=style.GREY, fontsize=6,
+    )  # fmt: skip
+    axes.set_ylim(0, 1.02)
+
+
+def by_routing(axes: Axes, history: pd.DataFrame, colours: Mapping[str, str]) -> None:
+    """Draw the losses on unseen mixtures, one line per cell and routing; mean over seeds.
+
+    Args:
+        axes: Where to.
+        history: With the columns `step`, `cell` and any of `BY_ROUTING`.
+        colours: Of cells that stand out; others are thin and grey.
+    """
+    for column, (line, marker, label) in BY_ROUTING.items():
+        known = history.dropna(subset=[column]) if column in history else history.iloc[:0]
+        means = known.groupby(["step", "cell"])[column].mean().unstack() if len(known) else {}
+        for cell in means:
+            first, values = cell in colours, means[cell].dropna()
+            axes.plot(
+                values.index, values, color=colours.get(str(cell), style.LIGHT_GREY),
+                linestyle=line, marker=marker, markersize=2.5, linewidth=1.0 if first else 0.6,
+                zorder=3 if first else 2,
+            )  # fmt: skip
+        if len(known):
+            axes.plot(
+                [], [], color=style.BLACK, linestyle=line, marker=marker, markersize=2.5,
+                linewidth=1.0, label=label,
+            )  # fmt: skip
+    axes.legend()
 
 
 def differ_from(curves: pd.DataFrame) -> int | None:
@@ -76,15 +126,13 @@ def differ_from(curves: pd.DataFrame) -> int | None:
     return int(min(steps[0], middle))
 
 
-def _cut_before(grid: np.ndarray, start: int | None) -> None:
-    """Show the steps from `start` on, and the losses that are seen there."""
-    if start is None:
-        return
-    lines = [line.get_xydata() for line in grid[0].lines if len(line.get_xydata())]
-    seen = np.concatenate([line[line[:, 0] >= start] for line in lines])
-    grid[0].set_xlim(left=start)
-    room = 0.05 * np.ptp(seen[:, 1]) or 0.05
-    grid[0].set_ylim(seen[:, 1].min() - room, seen[:, 1].max() + room)
+def _fit_from(axes: Axes, start: int) -> None:
+    """Fit the vertical range to what is seen from the step `start` on."""
+    lines = [np.asarray(line.get_xydata()) for line in axes.lines]
+    seen = np.concatenate([line[line[:, 0] >= start] for line in lines if len(line)])
+    if len(seen):
+        room = 0.05 * np.ptp(seen[:, 1]) or 0.05
+        axes.set_ylim(seen[:, 1].min() - room, seen[:, 1].max() + room)
 
 
 def _smoothed(history: pd.DataFrame, column: str) -> pd.DataFrame:

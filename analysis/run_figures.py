@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import figures as style
-from analysis.figures_training import triplets
+from analysis.figures_training import BY_ROUTING, by_routing, triplets
 from analysis.plots import Figure
 
 DPI = 100  # hundreds of runs have theirs
@@ -35,12 +35,18 @@ def draw_run(
 
 
 def _learning_curve(history: pd.DataFrame) -> Figure:
-    """Enhancement loss over the training steps, and the router's accuracy where it has one."""
+    """Draw enhancement loss over the training steps, losses by routing and the router's accuracy.
+
+    The last two where they were measured.
+    """
     figure = style.new_figure(style.SINGLE_COLUMN_IN, 2.2)
     axes = figure.subplots()
-    axes.plot(history["step"], history["enhancement_loss"], color=style.BLACK)
+    axes.plot(history["step"], history["enhancement_loss"], color=style.BLACK, label="in training")
     axes.set(xlabel="training step", ylabel="enhancement loss")
     style.light_grid(axes, "y")
+    if any(column in history and history[column].notna().any() for column in BY_ROUTING):
+        by_routing(axes, history.assign(cell=""), {"": style.VERMILION})
+        axes.legend(loc="center right")  # the losses lie low there, the accuracy high
     if history["routing_accuracy"].notna().any():
         right = axes.twinx()
         right.plot(history["step"], history["routing_accuracy"], color=style.BLUE, linewidth=0.8)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ablations.bundle import write_bundle
 from ablations.plan import plan
 from ablations.restore import restore, restore_all
 from ablations.study import load_study
@@ -22,6 +23,25 @@ def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
     assert f"{runs} runs taken from bundles" in again.stdout
     assert "Nothing to train" in again.stdout
     assert_same_bundle(tmp_path, smoke)
+
+
+def test_a_bundle_without_losses_by_routing_is_taken_and_stored_with_empty_ones(
+    smoke: Path, tmp_path: Path
+):
+    """As bundles were before the training history had them."""
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    path, later = tmp_path / "smoke" / "history.parquet", ["loss_labelled", "loss_routed"]
+    old = pd.read_parquet(path).drop(columns=later)
+    old.to_parquet(path, index=False)
+    forget_digests(tmp_path / "smoke")
+    data_hash = pd.read_parquet(tmp_path / "smoke" / "runs.parquet")["data_hash"].iloc[0]
+    study = load_study("smoke")
+    runs = plan(study, tmp_path, data_hash)
+    assert restore(runs, tmp_path / "smoke") == len(runs)
+    write_bundle(study, runs, tmp_path / "smoke")
+    again = pd.read_parquet(path)
+    pd.testing.assert_frame_equal(again.drop(columns=later), old)
+    assert again[later].isna().all(axis=None)
 
 
 def test_what_a_bundle_lacks_or_has_of_other_settings_is_not_taken(smoke: Path, tmp_path: Path):

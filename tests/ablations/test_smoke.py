@@ -59,6 +59,19 @@ def test_each_router_has_a_decision_for_each_utterance(smoke: Path):
     assert (routing.groupby(["cell", "layer"])["utterance"].nunique() == utterances).all()
 
 
+def test_losses_by_routing_are_those_that_each_cell_has(smoke: Path):
+    """Of 20 steps only the last one is far enough from the beginning."""
+    tables = bundle(smoke)
+    history = tables["history"].merge(tables["runs"][["run_id", "cell"]], on="run_id")
+    columns = ["loss_labelled", "loss_routed"]
+    assert history.loc[history["step"] < 20, columns].isna().all(axis=None)
+    last = history[history["step"] == 20].set_index("cell")[columns].notna()
+    assert last.loc["dense"].tolist() == [False, False]
+    assert last.loc["E-B-L.single.implicit.per_layer"].tolist() == [False, True]
+    for cell in ("EMBDL.multi.supervised.global", "-M-D-.single.supervised.global"):
+        assert last.loc[cell].tolist() == [True, True]
+
+
 def test_tables_in_three_formats_and_figures_in_two(smoke: Path):
     names = {path.suffix for path in (smoke / "smoke" / "tables").iterdir()}
     assert names == {".md", ".tex", ".csv"}

@@ -61,6 +61,8 @@ def test_training_is_logged_once_per_step_and_scores_at_the_end(client: MlflowCl
     assert steps[-1] == 20
     for metric in ("pesq_wb", "stoi", "pesq_wb_reverb", "params", "test_routing_accuracy"):
         assert metric in run.data.metrics
+    for metric in ("loss_labelled", "loss_routed"):
+        assert [p.step for p in client.get_metric_history(run.info.run_id, metric)] == [20]
 
 
 def test_config_and_three_audio_triplets_are_artifacts(client: MlflowClient, runs: dict):

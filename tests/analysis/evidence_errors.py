@@ -8,11 +8,10 @@ the unprocessed input among them, have the same true mean in every condition, an
 changes anything. All metrics share their random numbers, so another metric rarely turns over what
 one has found: the worst case for conclusions, though not for single lines.
 
-Measured: a false finding in 1.1 % of 1 000 studies, any false conclusion in 1.6 % of 250. Some
-single line is called decided in 34 % of the 250: the page has a family for each metric, reference
-and kind of part, each held to 5 % by itself, and nothing corrects over the page.
+Measured: MEASURED
 """
 
+import re
 import sys
 from dataclasses import dataclass, replace
 
@@ -33,7 +32,7 @@ KINDS = {
     "finding": "conclusion of a finding",
     "cell": "conclusion of a cell against dense",
     "concluded": "any conclusion",
-    "line": "any difference called decided",
+    "line": "anything on the page called decided",
 }
 
 
@@ -80,7 +79,7 @@ class Errors:
     Attributes:
         finding: The conclusion of a finding is better or worse.
         cell: The conclusion of a row of the cells against dense is better or worse.
-        line: Any difference is called decided, in any list or table, whatever is concluded.
+        line: Anything is called decided, in any sentence, list or table, whatever is concluded.
     """
 
     finding: bool
@@ -114,14 +113,14 @@ def errors_on(page: list[Section]) -> Errors:
 def _decided(section: Section) -> bool:
     """Return whether a section has a verdict, a mark or a count of verdicts."""
     for table in section.tables:
-        counts = [i for i, c in enumerate(table.columns) if c.key in SHOWN]
+        if any(column.key in SHOWN for column in table.columns):
+            return True
         for row in table.rows:
-            if any(str(row.values[i]) != "0" for i in counts):
-                return True
             if any(v.startswith(SHOWN) if isinstance(v, str) else v.mark for v in row.values):
                 return True
-    items = [item for found in section.lists.values() for item in found]
-    return any(f", {verdict}" in item for item in items for verdict in SHOWN)
+    texts = [*section.sentences, *(item for found in section.lists.values() for item in found)]
+    said = re.compile(r"\b(better|worse)\b|turns it over$|the opposite holds$", re.IGNORECASE)
+    return any(said.search(text) for text in texts)
 
 
 def simulate(studies: int, first: int = 0) -> list[Errors]:

@@ -12,6 +12,7 @@ from analysis.evidence_page import NOTHING, sections, to_page
 from analysis.figures import all_figures
 from analysis.load import load_bundle, load_reported
 from analysis.page import write_page
+from analysis.render import Entry
 from tests.analysis.simulate import CORE, FULL, Plan, drop_runs, edit, edit_study, write_bundle
 
 DENSE = "the dense network"
@@ -74,7 +75,8 @@ def test_one_seed_against_the_others_is_counted(gain):
     turn(gain, "pesq_wb", -0.32, lambda f: f["run_id"].str.endswith("-3"))
     seeds = of_dense(gain).items[0]
     assert seeds.name.startswith("3 of 4 seeds above zero")
-    assert seeds.speaks == "undecided"  # with so much between seeds the gain itself is undecided
+    assert seeds.speaks == "against"
+    assert not seeds.turns_over  # with so much between seeds the gain itself is undecided
 
 
 def test_harm_to_clean_speech_is_said_beside_a_gain(gain):
@@ -116,6 +118,35 @@ def test_an_equivalence_that_a_metric_breaks_turns_over(tmp_path):
     assert of_dense(folder).conclusion == "Undecided, it turns over: SI-SDR."
 
 
+def test_single_lines_carry_no_verdict(gain):
+    """Sure as each of them is; what turns a finding over is said where it does."""
+    turn(gain, "pesq_wb", -0.7, lambda f: f["condition"] == "reverb")
+    found = of_dense(gain)
+    lines = {item.name: item.text for item in found.items if item.comparison}
+    assert lines["reverb"].endswith(" PESQ-WB, turns it over")
+    assert not [text for text in lines.values() if "better" in text or "worse" in text]
+    section = next(s for s in sections(load_bundle(gain)) if DENSE in s.title)
+    marks = [value.mark for t in section.tables for row in t.rows for value in row.values
+             if isinstance(value, Entry)]  # fmt: skip
+    assert marks and not any(marks)
+
+
+def test_an_equivalence_is_spoken_for_by_what_lies_within_its_margin(tmp_path):
+    """SI-SDR has no margin in this study: it speaks neither for nor against."""
+    rules = {"primary": "pesq_wb", "margins": {"pesq_wb": 0.05, "stoi": 1e-6}, "reason": "a test"}
+    plan = Plan(["dense", FULL], (0, 1, 2, 3), 40, seed_sd=0.001, rest_sd=0.005,
+                effect=lambda _: 0.0, verdict=rules)  # fmt: skip
+    folder = write_bundle(tmp_path / "same", plan)
+    found = of_dense(folder)
+    assert found.conclusion.startswith("Equivalent; nothing turns it over")
+    speaks = {item.name: item.speaks for item in found.items}
+    assert speaks["SI-SDR"] == "neither"
+    assert speaks["STOI"] == "against"
+    assert speaks["noise"] == "for"
+    lists = next(s for s in sections(load_bundle(folder)) if DENSE in s.title).lists
+    assert [text.split(":")[0] for text in lists["Without a margin"]] == ["ESTOI", "SI-SDR"]
+
+
 def test_too_few_seeds_decide_nothing(quick):
     claim = claims(quick)[0]
     assert evidence(quick, claim).conclusion == "Too few seeds: nothing is decided."
@@ -147,7 +178,7 @@ def test_every_cell_has_its_seeds_and_its_conclusion(tmp_path):
     section = sections(load_bundle(folder))[-1]
     said = {str(r.values[0]): r.values for r in section.tables[0].rows}
     assert said[FULL][-1] == "better"
-    assert said[FULL][3] == "4 of 4 (++++)"
+    assert said[FULL][2] == "4 of 4 (++++)"
     late = next(values for name, values in said.items() if name.startswith("----L"))
     assert late[-1] == "undecided (turns over)"
     assert section.sentences[0].endswith("of 31 S-MoE cells: 30 better, 1 undecided (turns over).")

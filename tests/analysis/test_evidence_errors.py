@@ -9,7 +9,7 @@ from tests.analysis import evidence_errors
 from tests.analysis.error_rates import CORE, core_components
 
 STUDIES = 400
-PAGES = 100  # a whole page takes a second
+PAGES = 250  # a whole page takes a second
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +66,11 @@ def test_findings_are_rarely_shown_without_an_effect(core, components):
 
 @pytest.mark.slow
 def test_conclusions_of_the_page_are_rarely_false(pages):
-    """At most 5 % of 100 pages, and twice the Monte Carlo error of 2.2 %: findings and cells."""
+    """At most 5 % of 250 pages, and twice the Monte Carlo error of 1.4 %: findings and cells."""
     assert np.mean([errors.concluded for errors in pages]) <= highest(PAGES)
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="34 % of 250 pages: no correction over a page's families")
-def test_single_lines_of_the_page_are_rarely_decided(pages):
-    """A line beside a finding is held to 5 % in its own family only, not over the page."""
-    assert np.mean([errors.line for errors in pages]) <= highest(PAGES)
+def test_nothing_on_the_page_is_often_called_decided(pages):
+    """At most 7 % of 250 pages: sentences, conclusions, lists and tables, whatever is concluded."""
+    assert np.mean([errors.line for errors in pages]) <= 0.07

@@ -1,11 +1,20 @@
 """What figures show: marks, seeds, margins, and where curves begin."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis import figures as style
-from analysis import figures_heatmap, figures_quality, figures_routing, figures_training, routing
+from analysis import (
+    figures_heatmap,
+    figures_quality,
+    figures_routing,
+    figures_training,
+    routing,
+    run_figures,
+)
 from analysis import vocabulary as words
 from analysis.load import load_bundle
 from tests.analysis.simulate import CORE, FULL, Plan, write_bundle
@@ -117,3 +126,56 @@ def test_curves_show_at_least_half_of_the_training():
     late = np.linspace(1, 0, 100)
     curves = pd.DataFrame({"a": late, "b": late + 0.01}, index=steps)
     assert figures_training.differ_from(curves) == 51
+
+
+@pytest.fixture
+def routed(small):
+    """Every tenth row of the networks with a router has their losses by routing."""
+    history = small.history.merge(small.runs[["run_id", "cell"]], on="run_id")
+    measured = history["cell"].isin([FULL, "shuffled-labels", SINGLE]) & (
+        history["step"] % 100 == 0
+    )
+    loss = history["enhancement_loss"].where(measured)
+    columns = {"loss_labelled": loss + 0.1, "loss_routed": loss + 0.3}
+    return replace(small, history=history.drop(columns="cell").assign(**columns))
+
+
+def test_curves_show_the_loss_of_both_routings(routed):
+    figure = figures_training.learning_curves(routed)
+    axes = figure.axes[1]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == [
+        "routed as at test time", "routed by labels, as in training",
+    ]  # fmt: skip
+    lines = [line for line in axes.lines if len(line.get_xdata())]
+    assert len(lines) == 6
+    full = [line for line in lines if line.get_color() == style.VERMILION]
+    above, below = (np.asarray(line.get_ydata()) for line in full)
+    assert list(full[0].get_xdata()) == [100, 200, 300, 400]
+    assert above - below == pytest.approx(0.2)
+    low, high = axes.get_ylim()
+    start = figure.axes[0].get_xlim()[0]
+    seen = np.concatenate(
+        [y[np.asarray(x) >= start] for x, y in (line.get_data() for line in lines)]
+    )
+    assert low < seen.min() and seen.max() < high
+    assert figure.axes[2].get_ylabel() == "routing accuracy"
+
+
+def test_curves_of_an_old_study_and_of_one_without_routers_have_no_such_panel(small, routed):
+    assert len(figures_training.learning_curves(small).axes) == 2
+    empty = routed.history.assign(loss_labelled=np.nan, loss_routed=np.nan)
+    assert len(figures_training.learning_curves(replace(routed, history=empty)).axes) == 2
+
+
+def test_implicit_routing_has_no_curve_by_labels(routed):
+    implicit = replace(routed, history=routed.history.assign(loss_labelled=np.nan))
+    axes = figures_training.learning_curves(implicit).axes[1]
+    assert [t.get_text() for t in axes.get_legend().get_texts()] == ["routed as at test time"]
+
+
+def test_a_runs_own_curve_shows_both_routings(routed):
+    run = routed.history[routed.history["run_id"] == f"{FULL}-0"]
+    axes = run_figures._learning_curve(run).axes[0]
+    assert len(axes.get_legend().get_texts()) == 3
+    plain = run.drop(columns=["loss_labelled", "loss_routed"])
+    assert run_figures._learning_curve(plain).axes[0].get_legend() is None

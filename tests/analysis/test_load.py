@@ -69,6 +69,15 @@ def test_missing_column(folder, name, column):
     assert f"{name} lacks the column {column}" in refused(folder)
 
 
+def test_losses_by_routing_may_be_absent_empty_or_there_and_are_numbers(folder):
+    assert "loss_routed" not in load_bundle(folder).history
+    edit(folder, "history.parquet", lambda f: f.assign(loss_labelled=np.nan, loss_routed=0.5))
+    history = load_bundle(folder).history
+    assert history["loss_labelled"].isna().all() and (history["loss_routed"] == 0.5).all()
+    edit(folder, "history.parquet", lambda f: f.assign(loss_routed=np.inf))
+    assert "inf in column loss_routed, which cannot be" in refused(folder)
+
+
 def test_unknown_schema_version(folder):
     edit_study(folder, schema_version=99)
     assert "schema version 99" in refused(folder)
