@@ -9,6 +9,10 @@ share (the same initial values and batches) and one half of each level's own; wh
 trainings is of each level's own. In `budget` the difference of a seed from the mean of its cell
 correlates with that at another level by 0.2 to 0.7 in PESQ-WB, 0.7 to 0.95 in STOI and 0.2 to 0.8
 in SI-SDR. The cells are those of `budget`. All true effects are zero at every level.
+
+Measured in 1 000 studies each: coverage 95.3 to 97.0 % of the differences of table 12 and 95.4 to
+97.5 % of those of the page of evidence, the highest with three seeds; false families 1.2 to 2.6 %
+at one level and 1.5 to 4.4 % on the page. Some level of table 12 is false in 3.5 to 7.7 %.
 """
 
 import sys

@@ -45,14 +45,16 @@ def test_a_few_simulated_studies_make_a_table(components):
 @pytest.mark.slow
 @pytest.mark.parametrize("metric", list(words.METRICS))
 def test_coverage_and_error_rates_at_levels(components, metric):
-    """93 to 97 % coverage, at most 7 % false families and 5 % false equivalence at any seed count.
+    """At least 93 % coverage, at most 7 % false families, 5 % false equivalence at any seed count.
 
-    The Monte Carlo error of a rate of 5 % in 1 000 families is 0.7 %.
+    At most 97 % coverage from ten seeds on, and 98 % with fewer: a difference that learns its
+    training variance from no other one has two degrees of freedom with three seeds, and its
+    interval is somewhat too wide. The Monte Carlo error of a rate of 5 % in 1 000 families is 0.7 %.
     """
     found = list(level_errors.simulate({metric: components[metric]}, (3, 5, 10), 1000))
     for rates in found:
         said = error_rates.table([rates])
-        assert 0.93 <= rates.coverage <= 0.97, said
+        assert 0.93 <= rates.coverage <= (0.97 if rates.n_seeds >= 10 else 0.98), said
         assert rates.lowest >= 0.92, said
         assert rates.false_equivalent <= 0.055, said
         if rates.family in CLAIMED:
