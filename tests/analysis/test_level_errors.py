@@ -49,7 +49,7 @@ def test_coverage_and_error_rates_at_levels(components, metric):
 
     At most 97 % coverage from ten seeds on, and 98 % with fewer: a difference that learns its
     training variance from no other one has two degrees of freedom with three seeds, and its
-    interval is somewhat too wide. The Monte Carlo error of a rate of 5 % in 1 000 families is 0.7 %.
+    interval is somewhat too wide. The Monte Carlo error of a rate of 5 % is 0.7 %.
     """
     found = list(level_errors.simulate({metric: components[metric]}, (3, 5, 10), 1000))
     for rates in found:
