@@ -8,7 +8,9 @@ the unprocessed input among them, have the same true mean in every condition, an
 changes anything. All metrics share their random numbers, so another metric rarely turns over what
 one has found: the worst case for conclusions, though not for single lines.
 
-Measured: MEASURED
+Measured in 250 studies: anything is called decided in 1.6 % of them, and concluded in as many. When
+single lines still had verdicts, a family for each metric, reference and kind of part, each held to
+5 % by itself, some line was called decided in 34 %.
 """
 
 import re
