@@ -29,8 +29,8 @@ from ablations.timing import (
     traffic,
     twins,
 )
+from smoe.atomic import write_atomic
 from smoe.captured import CapturedStep
-from smoe.checkpoint import write_atomic
 from smoe.config import LossConfig
 from smoe.errors import UserError
 from smoe.losses import enhancement_loss
@@ -61,7 +61,7 @@ class Plan(NamedTuple):
 
 PASSES = 2  # of inference in a turn
 FULL = Plan(Size(8, 4, 3.0), 20, (4, 8, 16), (1, 2, 4, 8), (1.0, 2.0, 3.0, 6.0), 4)
-QUICK = Plan(Size(2, 2, 0.5), 2, (1, 2), (1, 2), (0.5, 0.6), 2)
+QUICK = Plan(Size(2, 2, 0.5), 1, (1, 2), (2,), (0.5,), 1)
 
 
 def bench(

@@ -67,7 +67,7 @@ FULL = Plan(
     6, 10, _NARROW, (1, 2, 4, 8), (_WIDE, _NARROW),
 )  # fmt: skip
 _TINY = Size(2, 2, 0.5)
-QUICK = Plan((_TINY, _TINY._replace(width=1)), 2, 2, _TINY, (1, 2), (_TINY,))
+QUICK = Plan((_TINY, _TINY._replace(width=1)), 1, 2, _TINY, (1, 2), (_TINY,))
 
 
 def measurements(

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ablations.grid import UNPROCESSED, find
 from ablations.plan import PlannedRun
 from ablations.study import Study
-from smoe.checkpoint import write_atomic
+from smoe.atomic import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
 from smoe.metrics import METRICS
 from smoe.schema.bundle import intact_examples

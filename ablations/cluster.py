@@ -24,6 +24,7 @@ from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
 from ablations.store import NO_ROOM, RUNS_FOLDER, RunFolder
 from ablations.worker import Job
+from smoe.atomic import write_atomic
 from smoe.errors import UserError
 
 SEND_S = 2.0  # between two looks at what a run without a shared folder has written
@@ -230,7 +231,6 @@ def _corpus(job: Job, depot: Any) -> Path:
 
 
 def _write(folder: Path, files: Files) -> None:
-    from smoe.checkpoint import write_atomic
 
     folder.mkdir(parents=True, exist_ok=True)
     for name in sorted(files, key=lambda name: name == "done"):  # done comes last

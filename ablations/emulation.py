@@ -4,7 +4,6 @@ from statistics import median
 
 from ablations.means import Means
 from ablations.study import Study
-from smoe.processor import native_bfloat16, processor_name
 
 _ROUNDS = 3
 
@@ -16,7 +15,11 @@ def emulation_warning(study: Study, means: Means) -> str | None:
     """
     elsewhere = means.backend == "slurm" or means.address is not None
     asked = study.base("").train.precision == "bfloat16"
-    if means.device != "cpu" or elsewhere or not asked or native_bfloat16():
+    if means.device != "cpu" or elsewhere or not asked:
+        return None
+    from smoe.processor import native_bfloat16, processor_name  # loads PyTorch
+
+    if native_bfloat16():
         return None
     return (
         f"{processor_name()} has no instructions for bfloat16 in use and emulates it: a training "

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from ablations.claims import Claim, ClaimLostError, process_exists
 from ablations.store import NO_ROOM
 from ablations.worker import Job, TooLongError, execute
+from smoe.user import have_a_name
 
 # Exit statuses of a run's process, beside the errors of `NO_ROOM`, which stand for themselves.
 CLAIMED_ELSEWHERE = 200
@@ -71,7 +72,9 @@ def past(deadline: float | None) -> bool:
 
 def preload() -> None:
     """Imports what every run needs, without starting a thread or touching a GPU."""
+    have_a_name()  # PyTorch's compiler, which the first optimiser of a process loads, asks for it
     import pandas  # noqa: F401
+    import torch._dynamo  # noqa: F401
 
     import smoe.evaluate
     import smoe.train  # noqa: F401

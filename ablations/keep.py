@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ablations.plan import PlannedRun
 from ablations.study import Study
-from smoe.checkpoint import write_atomic
+from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.errors import UserError
 from smoe.schema.bundle import EXAMPLES, read_bundle

@@ -23,6 +23,7 @@ from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
 from ablations.runner import Outcome, Watch, carry_out, in_order
 from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
 from ablations.study import Study
+from smoe.atomic import write_atomic
 from smoe.config import ModelConfig
 from smoe.errors import UserError
 from smoe.schema.text import plain
@@ -261,7 +262,6 @@ def _known_hashes(results: Path) -> dict[str, str]:
 
 
 def _remember_hash(results: Path, data: str, data_hash: str) -> None:
-    from smoe.checkpoint import write_atomic
 
     if _known_hashes(results).get(data) == data_hash:
         return

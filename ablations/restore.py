@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ablations.plan import PlannedRun
-from smoe.checkpoint import write_atomic
+from smoe.atomic import write_atomic
 from smoe.schema.bundle import read_bundle
 from smoe.schema.columns import TABLES as COLUMNS
 from smoe.schema.errors import BundleError

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.errors import UserError
 
@@ -113,8 +114,6 @@ class RunFolder:
 
         Weights and example recordings are extras: a bundle is complete without them.
         """
-        from smoe.checkpoint import write_atomic
-
         digests = {name: _digest(self.file(name)) for name in sorted(names)}
         write_atomic(self.file("done"), json.dumps(digests, indent=1).encode())
         self.drop_leftovers()
@@ -126,8 +125,6 @@ class RunFolder:
 
     def mark_failed(self, kind: Failure, reason: str) -> None:
         """Notes why the run failed; it is not tried again unless asked for."""
-        from smoe.checkpoint import write_atomic
-
         content = json.dumps({"class": kind, "reason": reason})
         write_atomic(self.file("failed.json"), content.encode())
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablations.claims import ClaimLostError, require_held
 from ablations.store import NO_ROOM, Failure, RunFolder
+from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.cost import cost
 
@@ -90,8 +91,6 @@ def execute(job: Job) -> None:
 
 def begin(job: Job) -> None:
     """Says in the run's folder that it is being worked on."""
-    from smoe.checkpoint import write_atomic
-
     run_log(job).info("started on %s in %s", platform.node(), job.folder.path)
     resolved = {"cell": job.cell, "seed": job.seed, **job.config.model_dump(mode="json")}
     write_atomic(job.folder.file("config.json"), json.dumps(resolved, indent=1).encode())
@@ -124,7 +123,6 @@ def finish(job: Job, trained: "Trained | None", enhanced: "Enhanced", test: "Tes
         enhanced: What the network made of the test set.
         test: The test set.
     """
-    from smoe.checkpoint import write_atomic
     from smoe.evaluate import score_test_set
 
     tables = {
@@ -161,7 +159,6 @@ def fail(job: Job, error: Exception) -> None:
         OSError: the disk is full, which is not the run's fault, so nothing is noted.
         ClaimLostError: another process works on the run now.
     """
-    from smoe.checkpoint import write_atomic
     from smoe.train import DivergedError
 
     if isinstance(error, ClaimLostError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
@@ -252,8 +249,6 @@ def _train(job: Job) -> "Trained":
 
 def progress(job: Job, *, step: int, phase: str, history: list[dict[str, float]]) -> None:
     """The heartbeat: how far the run is, for display, tracking and the detection of dead runs."""
-    from smoe.checkpoint import write_atomic
-
     require_held(job.folder.path)
     run_log(job).info("%s: step %d", phase, step)
     beat = {"step": step, "phase": phase, "time": time.time(), "history": history}

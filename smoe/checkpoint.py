@@ -1,33 +1,15 @@
-"""Files that are either whole or absent, and checkpoints that say so before they are loaded."""
+"""Checkpoints that are whole or absent, and are verified before they are loaded."""
 
 import hashlib
 import io
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from smoe.atomic import write_atomic
+
 DIGEST_BYTES = 32
-
-
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes a file so that a reader, or a crash at any moment, finds the old or the new one.
-
-    Who may read it is up to the umask.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:

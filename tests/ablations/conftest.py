@@ -1,15 +1,20 @@
 """One smoke study, run for real through the command line, shared by all tests of its results."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
 from filelock import FileLock
+
+import run_all as commands
 
 ROOT = Path(__file__).parents[2]
 TIMINGS = ["train_s", "inference_rtf", "git_commit"]
@@ -27,6 +32,22 @@ def run_all(
     return subprocess.run(
         command(*arguments), capture_output=True, text=True, env=env, check=False, **options
     )
+
+
+def run_here(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command line in this process: what a new one would only load again is loaded."""
+    out, errors, status = io.StringIO(), io.StringIO(), 0
+    argv = ["run_all.py", *map(str, arguments)]
+    with (
+        mock.patch.object(sys, "argv", argv),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+    ):
+        try:
+            commands.entry()
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return subprocess.CompletedProcess(argv, status, out.getvalue(), errors.getvalue())
 
 
 def bundle(results: Path) -> dict[str, pd.DataFrame]:

@@ -1,15 +1,14 @@
 """Settings at the edge: said in one sentence before any work begins, exit status 2."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-import run_all
 from ablations.addresses import require_tracking
 from ablations.means import means_of
 from ablations.study import load_study
 from smoe.errors import UserError
+from tests.ablations.conftest import run_here
 
 STUDY = """
 title = "Edge"
@@ -62,26 +61,22 @@ OPTIONS = {
 }
 
 
-def refused(arguments: list, monkeypatch, capsys) -> str:
-    """The sentence with which a command line is refused."""
-    monkeypatch.setattr(sys, "argv", ["run_all.py", *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        run_all.entry()
-    said = capsys.readouterr()
-    assert stop.value.code == 2, said
-    assert "Traceback" not in said.err
-    assert len(said.err.strip().splitlines()) == 1
-    assert said.out == ""
-    return said.err
+def refused(*arguments: str | Path) -> str:
+    """Return the sentence with which a command line is refused."""
+    finished = run_here(*arguments)
+    assert finished.returncode == 2, finished
+    assert "Traceback" not in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
+    assert finished.stdout == ""
+    return finished.stderr
 
 
 @pytest.mark.parametrize("case", FILES)
-def test_a_study_file(case: str, tmp_path: Path, monkeypatch, capsys):
+def test_a_study_file(case: str, tmp_path: Path):
     text, sentence = FILES[case]
     path = tmp_path / "edge.toml"
     path.write_text(text, encoding="utf-8")
-    arguments = ["run", "--study", path, "--results", tmp_path / "results"]
-    assert sentence in refused(arguments, monkeypatch, capsys)
+    assert sentence in refused("run", "--study", path, "--results", tmp_path / "results")
     assert not list(tmp_path.glob("results/.runs/*/*"))
 
 
@@ -117,11 +112,10 @@ def test_a_name_that_stands_for_something_else_is_refused(name: str, tmp_path: P
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_an_option(case: str, tmp_path: Path, monkeypatch, capsys):
+def test_an_option(case: str, tmp_path: Path):
     arguments, sentence = OPTIONS[case]
     results = tmp_path / "results"
-    command = ["run", "--study", "smoke", "--results", results, *arguments]
-    assert sentence in refused(command, monkeypatch, capsys)
+    assert sentence in refused("run", "--study", "smoke", "--results", results, *arguments)
     assert not list(results.glob(".runs/*/*"))
 
 

@@ -2,27 +2,14 @@
 
 import hashlib
 import shutil
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-import run_all
-from tests.ablations.conftest import assert_same_bundle, forget_digests
+from tests.ablations.conftest import ROOT, assert_same_bundle, forget_digests, run_here
 
-STUDY = Path(run_all.__file__).parent / "ablations" / "studies" / "smoke.toml"
-
-
-def outcome(arguments: list, monkeypatch, capsys) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["run_all.py", *map(str, arguments)])
-    try:
-        run_all.entry()
-        status = 0
-    except SystemExit as stop:
-        status = int(stop.code or 0)
-    said = capsys.readouterr()
-    return status, said.out, said.err
+STUDY = ROOT / "ablations" / "studies" / "smoke.toml"
 
 
 def content(results: Path) -> dict[str, str]:
@@ -42,24 +29,30 @@ def clone(smoke: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+def bring_runs(smoke: Path, clone: Path) -> None:
+    """Add the finished runs, and what MLflow was told of them."""
+    for name in (".runs", ".mlflow"):
+        shutil.copytree(smoke / name, clone / name)
+
+
 @pytest.mark.parametrize("part", [["--limit", "1"], ["--only", "dense"]])
 def test_a_part_of_a_stored_study_is_refused_before_anything_is_trained(
-    part: list[str], clone: Path, monkeypatch, capsys
+    part: list[str], clone: Path
 ):
     before = content(clone)
-    status, _, errors = outcome(
-        ["run", "--study", "smoke", "--results", clone, *part], monkeypatch, capsys
-    )
-    assert status == 2
-    assert "finished runs that are not at hand" in errors and "--from-bundle" in errors
-    assert len(errors.strip().splitlines()) == 1
+    finished = run_here("run", "--study", "smoke", "--results", clone, *part)
+    assert finished.returncode == 2
+    assert "finished runs that are not at hand" in finished.stderr
+    assert "--from-bundle" in finished.stderr
+    assert len(finished.stderr.strip().splitlines()) == 1
     assert content(clone) == before
     assert not list(clone.glob(".runs/*/*/done"))
 
 
-def test_from_bundle_goes_on_and_loses_nothing(smoke: Path, clone: Path, monkeypatch, capsys):
-    arguments = ["run", "--study", "smoke", "--results", clone, "--limit", "1", "--from-bundle"]
-    assert outcome(arguments, monkeypatch, capsys)[0] == 0
+def test_from_bundle_goes_on_and_loses_nothing(smoke: Path, clone: Path):
+    options = ("--limit", "1", "--from-bundle", "--no-report")
+    finished = run_here("run", "--study", "smoke", "--results", clone, *options)
+    assert finished.returncode == 0, finished.stderr
     assert_same_bundle(clone, smoke)
 
 
@@ -71,7 +64,7 @@ def test_from_bundle_goes_on_and_loses_nothing(smoke: Path, clone: Path, monkeyp
     ],
 )
 def test_another_study_of_the_same_name_is_refused(
-    change, difference: str, clone: Path, tmp_path: Path, monkeypatch, capsys
+    change, difference: str, clone: Path, tmp_path: Path
 ):
     own = tmp_path / "own" / "smoke.toml"
     own.parent.mkdir()
@@ -79,16 +72,16 @@ def test_another_study_of_the_same_name_is_refused(
     assert text != STUDY.read_text(encoding="utf-8")
     own.write_text(text, encoding="utf-8")
     before = content(clone)
-    status, _, errors = outcome(["run", "--study", own, "--results", clone], monkeypatch, capsys)
-    assert status == 2
-    assert difference in errors and "another name" in errors
+    finished = run_here("run", "--study", own, "--results", clone)
+    assert finished.returncode == 2
+    assert difference in finished.stderr and "another name" in finished.stderr
     assert content(clone) == before
 
 
 def test_a_bundle_of_other_identities_is_kept_aside_when_all_is_trained_anew(
-    clone: Path, smoke: Path, monkeypatch, capsys
+    clone: Path, smoke: Path
 ):
-    shutil.copytree(smoke / ".runs", clone / ".runs")
+    bring_runs(smoke, clone)
     path = clone / "smoke" / "runs.parquet"
     for table in ("runs", "utterances", "routing", "history"):
         file = clone / "smoke" / f"{table}.parquet"
@@ -97,13 +90,11 @@ def test_a_bundle_of_other_identities_is_kept_aside_when_all_is_trained_anew(
     forget_digests(clone / "smoke")
     earlier = pd.read_parquet(path)["run_id"].tolist()
     (clone / ".runs" / ".unclosed-smoke").touch()
-    status, screen, errors = outcome(
-        ["run", "--study", "smoke", "--results", clone], monkeypatch, capsys
-    )
-    assert status == 0, errors
+    finished = run_here("run", "--study", "smoke", "--results", clone, "--no-report")
+    assert finished.returncode == 0, finished.stderr
     aside = list((clone / ".replaced").iterdir())
     assert len(aside) == 1
-    assert str(aside[0]) in screen.replace("\n", "")
+    assert str(aside[0]) in finished.stdout.replace("\n", "")
     assert pd.read_parquet(aside[0] / "runs.parquet")["run_id"].tolist() == earlier
     assert_same_bundle(clone, smoke)
 
@@ -115,7 +106,7 @@ def test_a_bundle_stays_when_a_run_fails_that_it_holds(clone: Path, smoke: Path)
     from ablations.storing import store_bundle
     from ablations.study import load_study
 
-    shutil.copytree(smoke / ".runs", clone / ".runs")
+    bring_runs(smoke, clone)
     study = load_study("smoke")
     runs = plan(study, clone, pd.read_parquet(clone / "smoke" / "runs.parquet")["data_hash"][0])
     runs[1].folder.file("done").unlink()
@@ -127,16 +118,12 @@ def test_a_bundle_stays_when_a_run_fails_that_it_holds(clone: Path, smoke: Path)
     assert content(clone) == before
 
 
-def test_a_damaged_bundle_is_made_again_from_the_runs_at_hand(
-    clone: Path, smoke: Path, monkeypatch, capsys
-):
-    shutil.copytree(smoke / ".runs", clone / ".runs")
+def test_a_damaged_bundle_is_made_again_from_the_runs_at_hand(clone: Path, smoke: Path):
+    bring_runs(smoke, clone)
     damaged = clone / "smoke" / "utterances.parquet"
     damaged.write_bytes(damaged.read_bytes()[:-40])
-    status, _, errors = outcome(
-        ["run", "--study", "smoke", "--results", clone], monkeypatch, capsys
-    )
-    assert status == 0, errors
+    finished = run_here("run", "--study", "smoke", "--results", clone, "--no-report")
+    assert finished.returncode == 0, finished.stderr
     assert_same_bundle(clone, smoke)
 
 

@@ -9,15 +9,14 @@ from ablations.bundle import write_bundle
 from ablations.plan import plan
 from ablations.restore import restore, restore_all
 from ablations.study import load_study
-from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, forget_digests, run_all
+from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, forget_digests, run_here
 
 
 def test_a_bundle_makes_its_runs_done(smoke: Path, tmp_path: Path):
     shutil.copytree(smoke / "smoke", tmp_path / "smoke")
     shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
-    again = run_all(
-        "run", "--study", "smoke", "--results", tmp_path, "--from-bundle", "--no-report"
-    )
+    asked = ("run", "--study", "smoke", "--from-bundle", "--no-report")
+    again = run_here(*asked, "--results", tmp_path)
     assert again.returncode == 0, again.stderr
     runs = len(bundle(smoke)["runs"])
     assert f"{runs} runs taken from bundles" in again.stdout

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import psutil
 import pytest
 
 from ablations.claims import STALE_S, Claim
-from tests.ablations.conftest import assert_same_bundle, command, run_all
+from tests.ablations.conftest import assert_same_bundle, command, run_all, run_here
 
 
 def starts(log: Path) -> int:
@@ -144,34 +145,35 @@ def first_run_process(results: Path) -> int:
     raise AssertionError("no run began")
 
 
+DIVERGE = (
+    "run", "--study", "smoke", "--set", "train.learning_rate=1e30", "--only", "dense", "--no-report"
+)  # fmt: skip
+
+
 @pytest.fixture(scope="module")
-def diverged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A study whose trained runs all diverge, and its settings."""
-    results, setting = tmp_path_factory.mktemp("diverged"), "train.learning_rate=1e30"
-    asked = ("--set", setting, "--only", "dense", "--no-report")
-    finished = run_all("run", "--study", "smoke", *asked, "--results", results)
+def diverged(tmp_path_factory: pytest.TempPathFactory, smoke: Path) -> Path:
+    """A results folder with a run that has diverged."""
+    results = tmp_path_factory.mktemp("diverged")
+    shutil.copytree(smoke / ".corpora", results / ".corpora")
+    finished = run_here(*DIVERGE, "--results", results)
     assert finished.returncode == 1, finished.stdout + finished.stderr
     table = finished.stdout.partition("1 runs failed")[2]
     assert "diverged      dense, seed 0  DivergedError: the loss was not finite" in table
     assert "log.txt" in table
-    return results, setting
+    return results
 
 
-def test_a_diverged_run_is_marked_and_keeps_its_history(diverged: tuple[Path, str]):
-    results, _ = diverged
-    (failure,) = results.glob(".runs/*/*/failed.json")
+def test_a_diverged_run_is_marked_and_keeps_its_history(diverged: Path):
+    (failure,) = diverged.glob(".runs/*/*/failed.json")
     assert json.loads(failure.read_text())["class"] == "diverged"
     assert len(pd.read_parquet(failure.with_name("history.parquet"))) > 0
 
 
-def test_a_failed_run_is_tried_again_only_when_asked(diverged: tuple[Path, str]):
-    results, setting = diverged
-    asked = ("--set", setting, "--only", "dense", "--no-report")
-    arguments = ("run", "--study", "smoke", *asked, "--results", results)
-    (log,) = results.glob(".runs/*/*/log.txt")
-    assert run_all(*arguments).returncode == 1
+def test_a_failed_run_is_tried_again_only_when_asked(diverged: Path):
+    (log,) = diverged.glob(".runs/*/*/log.txt")
+    assert run_here(*DIVERGE, "--results", diverged).returncode == 1
     assert starts(log) == 1
-    assert run_all(*arguments, "--retry", "failed").returncode == 1
+    assert run_here(*DIVERGE, "--results", diverged, "--retry", "failed").returncode == 1
     assert starts(log) == 2
 
 

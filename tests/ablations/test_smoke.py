@@ -13,8 +13,17 @@ import pandas as pd
 import pytest
 import soundfile
 
-from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, command, run_all
+from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, command, run_all, run_here
 from tests.without import run_without
+
+FULL = "EMBDL.multi.supervised.global"
+
+
+def folder_of(cell: str, smoke: Path, results: Path) -> Path:
+    """Return the folder of a run of the smoke study in a results folder."""
+    runs = bundle(smoke)["runs"].set_index("cell")
+    identity, _, seed = str(runs.loc[cell, "run_id"]).rpartition("-")
+    return results / ".runs" / identity / seed
 
 
 def test_every_cell_and_the_unprocessed_input_are_in_the_bundle(smoke: Path):
@@ -42,7 +51,7 @@ def test_counterfactuals_are_scored_where_they_mean_something(smoke: Path):
         "noise-only", "reverb-only",
     }  # fmt: skip
     weighted = {"learned-normalized", "oracle-paper", "uniform"}  # what one expert cannot show
-    assert kinds["EMBDL.multi.supervised.global"] == everything
+    assert kinds[FULL] == everything
     assert kinds["-M-D-.single.supervised.global"] == everything - weighted
     assert kinds["dense"] == kinds["unprocessed"] == {"learned"}
 
@@ -51,7 +60,7 @@ def test_each_router_has_a_decision_for_each_utterance(smoke: Path):
     tables = bundle(smoke)
     routing = tables["routing"].merge(tables["runs"][["run_id", "cell"]], on="run_id")
     layers = routing.groupby("cell")["layer"].unique().map(set)
-    assert layers["EMBDL.multi.supervised.global"] == {"global"}
+    assert layers[FULL] == {"global"}
     assert layers["E-B-L.single.implicit.per_layer"] == {
         "early_encoder", "bottleneck", "late_decoder",
     }  # fmt: skip
@@ -90,7 +99,7 @@ def test_the_last_screen_shows_the_tables_and_where_everything_lies(smoke: Path)
 
 def test_a_second_run_trains_nothing_and_changes_nothing(smoke: Path):
     before = bundle(smoke)
-    again = run_all("run", "--study", "smoke", "--results", smoke)
+    again = run_here("run", "--study", "smoke", "--results", smoke)
     assert again.returncode == 0
     assert "Nothing to train: all 5 runs are done" in again.stdout
     for name, table in bundle(smoke).items():
@@ -98,29 +107,42 @@ def test_a_second_run_trains_nothing_and_changes_nothing(smoke: Path):
 
 
 def test_a_killed_study_goes_on_and_ends_as_an_undisturbed_one(smoke: Path, tmp_path: Path):
+    """Killed while it starts, and while it trains the last two of its runs."""
     rng = np.random.default_rng(int.from_bytes(os.urandom(4), "little"))
-    shutil.copytree(smoke / ".corpora", tmp_path / ".corpora")
-    for _ in range(2):
+    shutil.copytree(smoke, tmp_path, dirs_exist_ok=True)
+    shutil.rmtree(tmp_path / "smoke")
+    unfinished = [folder_of(cell, smoke, tmp_path) for cell in ("dense", FULL)]
+    for folder in unfinished:
+        shutil.rmtree(folder)
+    study = ("run", "--study", "smoke", "--results", tmp_path, "--no-report")
+    for training, latest_s in ((False, 5.0), (True, 2.0)):
         process = subprocess.Popen(
-            command("run", "--study", "smoke", "--results", tmp_path, "--no-report"),
-            start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            command(*study), start_new_session=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        time.sleep(rng.uniform(4, 14))
+        while training and not any(map(has_trained, unfinished)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(rng.uniform(0, latest_s))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    finished = run_all("run", "--study", "smoke", "--results", tmp_path, "--no-report")
+    assert not all((folder / "done").exists() for folder in unfinished)
+    finished = run_here(*study)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert_same_bundle(tmp_path, smoke)
 
 
+def has_trained(folder: Path) -> bool:
+    log = folder / "log.txt"
+    return log.exists() and "training: step" in log.read_text()
+
+
 def test_a_damaged_result_is_noticed_and_made_again(smoke: Path, tmp_path: Path):
     shutil.copytree(smoke, tmp_path, dirs_exist_ok=True)
-    run_id = bundle(tmp_path)["runs"].query("cell == 'dense'")["run_id"].iloc[0]
-    identity, _, seed = run_id.rpartition("-")
-    torn = tmp_path / ".runs" / identity / seed / "utterances.parquet"
+    torn = folder_of("dense", smoke, tmp_path) / "utterances.parquet"
     torn.write_bytes(torn.read_bytes()[:100])
     (tmp_path / "smoke" / "study.json").unlink()
-    finished = run_all("run", "--study", "smoke", "--results", tmp_path, "--no-report")
+    finished = run_here("run", "--study", "smoke", "--results", tmp_path, "--no-report")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert_same_bundle(tmp_path, smoke)
 
@@ -136,9 +158,8 @@ def test_enhance_writes_a_file_of_the_same_length(smoke: Path, tmp_path: Path):
     noisy = tmp_path / "noisy stereo 44.wav"
     soundfile.write(noisy, 0.1 * rng.standard_normal((66_150, 2)), 44_100)
     out = tmp_path / "out.wav"
-    cell = "EMBDL.multi.supervised.global"
-    finished = run_all(
-        "enhance", noisy, out, "--study", "smoke", "--cell", cell, "--results", smoke
+    finished = run_here(
+        "enhance", noisy, out, "--study", "smoke", "--cell", FULL, "--results", smoke
     )
     assert finished.returncode == 0, finished.stderr
     assert "resampled from 44100 Hz" in finished.stdout
@@ -148,14 +169,14 @@ def test_enhance_writes_a_file_of_the_same_length(smoke: Path, tmp_path: Path):
 
 
 def test_plan_says_what_is_done_and_trains_nothing(smoke: Path):
-    finished = run_all("plan", "--study", "smoke", "--results", smoke)
+    finished = run_here("plan", "--study", "smoke", "--results", smoke)
     assert "5 runs (5 done)" in finished.stdout
-    full = run_all("plan", "--study", "full", "--results", smoke)
+    full = run_here("plan", "--study", "full", "--results", smoke)
     assert "249 cells and 4 controls" in full.stdout
 
 
 def test_explain_shows_the_runs_behind_a_cell(smoke: Path):
-    finished = run_all("explain", "dense", "--study", "smoke", "--results", smoke)
+    finished = run_here("explain", "dense", "--study", "smoke", "--results", smoke)
     run_id = bundle(smoke)["runs"].query("cell == 'dense'")["run_id"].iloc[0]
     assert finished.returncode == 0, finished.stderr
     assert run_id in finished.stdout

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from smoe.checkpoint import write_atomic
+from smoe.atomic import write_atomic
 from smoe.corpora import open_corpus
 from smoe.errors import UserError
 
