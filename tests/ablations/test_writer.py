@@ -1,6 +1,9 @@
 """One writer: the claim is looked at before each write, also by a runner that slept."""
 
+import contextlib
 import json
+import shutil
+import sqlite3
 import time
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from rich.console import Console
 
+from ablations import tracking
 from ablations.bounded import NAME, TAG, GuardedClient, bounded
 from ablations.claims import Claim, ClaimLostError
 from ablations.mirror import Mirror
@@ -97,8 +101,6 @@ def test_a_run_made_while_the_claim_was_lost_is_taken_back():
 
 
 def test_a_bundle_is_not_written_after_its_claim_was_taken(smoke: Path, tmp_path: Path):
-    import shutil
-
     from ablations.bundle import write_bundle
 
     results = Path(shutil.copytree(smoke, tmp_path / "results"))
@@ -130,8 +132,6 @@ def test_a_worker_that_wakes_after_its_claim_was_taken_stores_nothing(tmp_path: 
 
 
 def test_a_report_of_a_bundle_that_was_replaced_meanwhile_is_not_written(tmp_path: Path):
-    import shutil
-
     from analysis.load import BundleError, load_bundle
     from analysis.storing import store
 
@@ -144,8 +144,22 @@ def test_a_report_of_a_bundle_that_was_replaced_meanwhile_is_not_written(tmp_pat
     assert (folder / "tables" / "x.md").read_bytes() == b"1"
 
 
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's database of no study, to be copied: making one takes a second."""
+    folder = tmp_path_factory.mktemp("empty")
+    tracking._make_database(folder)
+    return folder / "mlflow.db"
+
+
+def with_database(results: Path, database: Path) -> Path:
+    (results / ".mlflow").mkdir(parents=True)
+    return Path(shutil.copy(database, results / ".mlflow"))
+
+
 @pytest.mark.parametrize("length", [10, 499, 501, 2000, 10_000])
-def test_texts_of_any_length_close_a_study(length: int, tmp_path: Path):
+def test_texts_of_any_length_close_a_study(length: int, database: Path, tmp_path: Path):
+    with_database(tmp_path, database)
     data = "x" * (length - 4) + "\x1b\n<b>"
     tracker = Tracker("n" * length, "q" * length, data, tmp_path)
     tracker.sync(from_bundle(QUICK)[:1])
@@ -164,11 +178,14 @@ NAMES = ["a b", "a%20b", "a#b", "a?b=c", "a%b", "ü&é", "a+b", "[b]", "x" * 200
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_that_mean_something_in_an_address_are_names(name: str, tmp_path: Path):
+def test_names_that_mean_something_in_an_address_are_names(
+    name: str, database: Path, tmp_path: Path
+):
     results = tmp_path / name
-    results.mkdir()
+    own = with_database(results, database)
     tracker_of(results).sync(from_bundle(QUICK)[:1])
-    assert (results / ".mlflow" / "mlflow.db").stat().st_size > 0
+    with contextlib.closing(sqlite3.connect(own)) as connection:
+        assert connection.execute("select count(*) from runs").fetchone() == (1,)
     (run,) = runs_of(results)
     assert list((results / ".mlflow" / "artifacts").rglob("config.json"))
     assert run.info.status == "FINISHED"
@@ -194,7 +211,6 @@ def test_two_that_make_the_database_at_once_keep_one(tmp_path: Path):
 
 
 def test_two_uis_at_once_show_each_run_once(tmp_path: Path):
-    import shutil
     import subprocess
     import sys
 
@@ -214,7 +230,6 @@ def test_two_uis_at_once_show_each_run_once(tmp_path: Path):
 
 
 def test_a_bundle_is_read_in_one_state_while_it_is_written(smoke: Path, tmp_path: Path):
-    import shutil
     import threading
 
     from ablations.bundle import write_bundle

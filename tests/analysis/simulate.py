@@ -177,40 +177,56 @@ def _scores(
     plan: Plan, runs: pd.DataFrame, utterances: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
     difficulty = rng.normal(0, plan.utterance_sd, len(utterances))
+    conditions, everything = utterances["condition"], np.arange(len(utterances))
+    clean = (conditions == "clean").to_numpy()
     position = utterances.groupby("condition").cumcount()
-    subset = (position < plan.counterfactual_per_condition) & (utterances["condition"] != "clean")
+    subset = everything[(position < plan.counterfactual_per_condition) & ~clean]
     rooms = {f"room-{i}": plan.room_sd * rng.normal() for i in range(5)} if plan.room_sd else {}
     room = utterances["room"].map(rooms).fillna(0).to_numpy() if rooms else 0.0
     late = {s: plan.late_seed_sd * rng.normal() for s in plan.seeds} if plan.late_seed_sd else {}
-    frames = []
+    shifts = {
+        name: conditions.map(by_condition).fillna(0).to_numpy()
+        for name, by_condition in COUNTERFACTUAL.items()
+    }
+    base = {metric: conditions.map(values).to_numpy() for metric, values in _BASE.items()}
+    parts: list[tuple[str, str, np.ndarray, dict[str, np.ndarray]]] = []
     for run in runs.itertuples():
-        processed = run.cell != "unprocessed"
         gain = plan.effect(run.cell) + rng.normal(0, plan.seed_sd)
         gain += late.get(run.seed, 0.0) if run.late_decoder else 0.0
         noise = rng.normal(0, plan.rest_sd, len(utterances)) + room
-        frames.append(_rows(run.run_id, "learned", utterances, difficulty, gain, noise, processed))
-        for name, by_condition in COUNTERFACTUAL.items() if has_router(run.cell) else ():
-            shift = utterances["condition"].map(by_condition).fillna(0).to_numpy()
+        change = gain + noise if run.cell != "unprocessed" else None
+        parts.append((run.run_id, "learned", everything, _values(base, difficulty, clean, change)))
+        for name, shift in shifts.items() if has_router(run.cell) else ():
             other = noise + shift + rng.normal(0, plan.rest_sd / 3, len(utterances))
-            frames.append(
-                _rows(run.run_id, name, utterances, difficulty, gain, other, True)[subset]
-            )
-    return pd.concat(frames, ignore_index=True)
+            parts.append((run.run_id, name, subset, _values(base, difficulty, clean, gain + other)))
+    lengths = [len(rows) for _, _, rows, _ in parts]
+    frame = utterances.iloc[np.concatenate([rows for _, _, rows, _ in parts])]
+    return frame.reset_index(drop=True).assign(
+        run_id=np.repeat(np.array([run_id for run_id, *_ in parts], object), lengths),
+        counterfactual=np.repeat(np.array([name for _, name, *_ in parts], object), lengths),
+        error="",
+        **{
+            metric: np.concatenate([values[metric][rows] for _, _, rows, values in parts])
+            for metric in _BASE
+        },
+    )
 
 
-def _rows(
-    run_id: str, counterfactual: str, utterances: pd.DataFrame, difficulty: np.ndarray,
-    gain: float, noise: np.ndarray, processed: bool,
-) -> pd.DataFrame:  # fmt: skip
-    frame = utterances.assign(run_id=run_id, counterfactual=counterfactual, error="")
-    clean = utterances["condition"] == "clean"
-    for metric, base in _BASE.items():
-        values = utterances["condition"].map(base) + difficulty * _SCALE[metric] * ~clean
-        if processed:
-            values += np.where(clean, -0.1, 1) * _GAIN[metric] + _SCALE[metric] * (gain + noise)
+def _values(
+    base: dict[str, np.ndarray],
+    difficulty: np.ndarray,
+    clean: np.ndarray,
+    change: np.ndarray | None,
+) -> dict[str, np.ndarray]:
+    """Return each metric of each utterance; `change` is what a network adds, None without one."""
+    found = {}
+    for metric, typical in base.items():
+        values = typical + difficulty * _SCALE[metric] * ~clean
+        if change is not None:
+            values += np.where(clean, -0.1, 1) * _GAIN[metric] + _SCALE[metric] * change
         bounds = TABLES["utterances.parquet"][metric]
-        frame[metric] = np.clip(values, bounds.low, bounds.high)
-    return frame
+        found[metric] = np.clip(values, bounds.low, bounds.high)
+    return found
 
 
 def _routing(
