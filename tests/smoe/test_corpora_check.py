@@ -2,8 +2,6 @@
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +16,8 @@ from smoe.corpora.facts import write_facts
 from smoe.corpora.pool import KINDS, SPLITS
 from smoe.corpora.unprocessed import RT60_BANDS_S, quality_rows, unprocessed_quality
 from smoe.errors import UserError
+from tests.ablations.conftest import run_here
 
-ROOT = Path(__file__).parents[2]
 CONFIG = config.TestSetConfig(crop_s=2.0, per_snr=8, clean=2, snrs_db=(-5.0, 5.0, 15.0))
 
 
@@ -39,16 +37,10 @@ def exported(tiny_corpus: Corpus, tmp_path: Path) -> Path:
     return root
 
 
-def data_check(root: Path, results: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run_all.py"), "data", "check"]
-    command += ["--data", str(root), "--results", str(results)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-
-
 def test_a_training_file_copied_into_test_at_another_level_is_named_with_its_copy(
     exported: Path, tiny_corpus: Corpus, tmp_path: Path
 ) -> None:
-    done = data_check(exported, tmp_path / "results")
+    done = run_here("data", "check", "--data", exported, "--results", tmp_path / "results")
     assert done.returncode == 0, done.stderr
     assert "leakage: none" in done.stdout
     original = tiny_corpus.pools["speech", "train"].names[0] + ".wav"
@@ -56,7 +48,7 @@ def test_a_training_file_copied_into_test_at_another_level_is_named_with_its_cop
     soundfile.write(exported / "something else.flac", 0.3 * audio, rate)
     with (exported / "manifest.csv").open("a", newline="") as file:
         csv.writer(file).writerow(("something else.flac", "speech", "stranger", "test"))
-    done = data_check(exported, tmp_path / "results")
+    done = run_here("data", "check", "--data", exported, "--results", tmp_path / "results")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr.splitlines()) == 1

@@ -16,7 +16,9 @@ from tests.smoe.schema.damage import CELLS, FILES, damages, readers, small_copy,
 
 ROOT = Path(__file__).parents[3]
 FLIPS = 4
-TURNS = {"report": 16, "ui": 2, "restore": 3, "enhance": 4}  # all of everything takes minutes
+# Which damages a reader is tried on: every so many; all of everything takes minutes.
+FEW = {"arrays": 2, "report": 32, "ui": 5, "restore": 6, "enhance": 8}
+MANY = {"report": 16, "ui": 2, "restore": 3, "enhance": 4}
 # What an old bundle, without digests, cannot know of itself: a bit of a number that stays within
 # its bounds, another text, and columns or files that may be empty or absent.
 UNSIGNED = ("flip", "json", "missing examples.npz", "null utterances.parquet error",
@@ -46,34 +48,42 @@ def opened(folder: Path) -> dict:
     return readers(folder, runs)
 
 
-def verdicts(whole: Path, tmp_path: Path, signed: bool) -> dict[tuple[str, str], str]:
+def verdicts(
+    whole: Path, tmp_path: Path, signed: bool, turns: dict[str, int]
+) -> dict[tuple[str, str], str]:
     reference = tmp_path / "reference" / "quick"
     shutil.copytree(whole, reference)
     if signed:
         sign(reference)
     expected = {name: read() for name, read in opened(reference).items()}
-    found = {}
+    found, folder = {}, tmp_path / "damaged" / "quick"
+    readers_of_damaged = opened(folder)
     for i, (name, damage) in enumerate(damages(FLIPS)):
-        folder = tmp_path / "damaged" / "quick"
         shutil.rmtree(folder.parent, ignore_errors=True)
         shutil.copytree(reference, folder)
         damage(folder)
-        for reader, read in opened(folder).items():
-            if i % TURNS.get(reader, 1) == 0:
+        for number, (reader, read) in enumerate(readers_of_damaged.items()):
+            if (i + number) % turns.get(reader, 1) == 0:
                 found[name, reader] = verdict(read, expected[reader], folder)
     return found
 
 
-def test_a_bundle_with_digests_is_read_whole_or_refused_by_name(whole: Path, tmp_path: Path):
-    found = verdicts(whole, tmp_path, signed=True)
+@pytest.mark.parametrize("turns", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_a_bundle_with_digests_is_read_whole_or_refused_by_name(
+    turns: dict[str, int], whole: Path, tmp_path: Path
+):
+    found = verdicts(whole, tmp_path, signed=True, turns=turns)
     wrong = {key: each for key, each in found.items() if each not in ("sentence", "equal")}
     assert not wrong
     counts = Counter(found.values())
     assert counts["sentence"] > 20 * counts["equal"]
 
 
-def test_an_old_bundle_never_gives_a_traceback_nor_what_cannot_be(whole: Path, tmp_path: Path):
-    found = verdicts(whole, tmp_path, signed=False)
+@pytest.mark.parametrize("turns", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_an_old_bundle_never_gives_a_traceback_nor_what_cannot_be(
+    turns: dict[str, int], whole: Path, tmp_path: Path
+):
+    found = verdicts(whole, tmp_path, signed=False, turns=turns)
     wrong = {
         key: each
         for key, each in found.items()

@@ -4,7 +4,6 @@ import io
 import json
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from analysis.load import load_bundle
 from analysis.page import write_page
 from analysis.render import Column, Row, Table, to_latex, to_markdown
 from smoe.schema.text import markdown, plain, plain_lines
+from tests.ablations.conftest import run_here
 from tests.analysis.simulate import FULL, Plan, write_bundle
 
 NASTY = (
@@ -137,11 +137,7 @@ def test_no_escape_code_of_a_bundle_reaches_the_terminal(tmp_path: Path):
     study["failed"] = [{"cell": "dense", "seed": 1, "reason": NASTY}]
     study["config"] = {**study["config"], NASTY: NASTY}
     path.write_text(json.dumps(study))
-    root = Path(__file__).parents[3]
     for command in (["report"], ["explain", FULL], ["explain", FULL, "--json"]):
-        done = subprocess.run(
-            [sys.executable, str(root / "run_all.py"), *command, "--study", "study",
-             "--results", str(tmp_path)], capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = run_here(*command, "--study", "study", "--results", tmp_path)
         assert done.returncode == 0, done.stderr
         assert "\x1b" not in done.stdout and "\x07" not in done.stdout
