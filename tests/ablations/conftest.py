@@ -12,9 +12,9 @@ from unittest import mock
 
 import pandas as pd
 import pytest
-from filelock import FileLock
 
 import run_all as commands
+from tests.conftest import made_once
 
 ROOT = Path(__file__).parents[2]
 TIMINGS = ["train_s", "inference_rtf", "git_commit"]
@@ -71,18 +71,17 @@ def forget_digests(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def smoke(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
     """A results folder with the finished smoke study.
 
     It is run once, by the first process of pytest's that asks for it; each gets a copy.
     """
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    made = shared / "smoke study"
-    with FileLock(shared / "smoke study.lock"):
-        if not (made / "screen.txt").exists():
-            shutil.rmtree(made, ignore_errors=True)  # of a process that was killed on the way
-            finished = run_all("run", "--study", "smoke", "--results", made)
-            assert finished.returncode == 0, finished.stdout + finished.stderr
-            (made / "screen.txt").write_text(finished.stdout)
+
+    def run(results: Path) -> None:
+        shutil.copytree(prepared, results / ".corpora")
+        finished = run_all("run", "--study", "smoke", "--results", results)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        (results / "screen.txt").write_text(finished.stdout)
+
+    made = made_once(tmp_path_factory, "smoke study", run)
     return Path(shutil.copytree(made, tmp_path_factory.mktemp("results"), dirs_exist_ok=True))

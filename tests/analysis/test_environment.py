@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.report import build_report
+from tests.analysis.simulate import Plan, write_bundle
+
 ROOT = Path(__file__).parents[2]
 MAKE = (
     "import sys; from pathlib import Path; from analysis.report import build_report; "
@@ -18,9 +21,8 @@ RC = "text.usetex: True\nfigure.dpi: 40\naxes.facecolor: red\nfont.size: 30\nsav
 
 
 def made(folder: Path, cwd: Path, **environment: str) -> dict[str, str]:
-    """Digests of what the report of a copy of a bundle is made of."""
-    copy = cwd / "small"
-    shutil.copytree(folder, copy)
+    """Return digests of the report of a copy of a bundle, made by another process."""
+    copy = Path(shutil.copytree(folder, cwd / folder.name))
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MPL", "MATPLOTLIB"))}
     paths = {"PYTHONPATH": str(ROOT), **environment}
     finished = subprocess.run(
@@ -28,6 +30,16 @@ def made(folder: Path, cwd: Path, **environment: str) -> dict[str, str]:
         cwd=cwd, env={**inherited, **paths}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
+    return digests(copy)
+
+
+def made_here(folder: Path, cwd: Path) -> dict[str, str]:
+    copy = Path(shutil.copytree(folder, cwd / folder.name))
+    build_report(copy)
+    return digests(copy)
+
+
+def digests(copy: Path) -> dict[str, str]:
     return {
         str(path.relative_to(copy)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(copy.rglob("*"))
@@ -37,35 +49,32 @@ def made(folder: Path, cwd: Path, **environment: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def reference(small_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    found = made(small_folder, tmp_path_factory.mktemp("plain"))
+    found = made_here(small_folder, tmp_path_factory.mktemp("plain"))
     assert any(name.endswith(".pdf") for name in found)
     return found
 
 
-def test_a_matplotlibrc_changes_no_figure(small_folder: Path, tmp_path: Path, reference: dict):
+def test_neither_a_matplotlibrc_nor_hash_seed_time_zone_and_locale_change_anything(
+    small_folder: Path, tmp_path: Path, reference: dict
+):
     (tmp_path / "matplotlibrc").write_text(RC)
     elsewhere = tmp_path / "home"
     elsewhere.mkdir()
     (elsewhere / "matplotlibrc").write_text(RC)
-    settings = {"MATPLOTLIBRC": str(elsewhere / "matplotlibrc"), "MPLBACKEND": "no such backend"}
-    assert made(small_folder, tmp_path, **settings) == reference
-
-
-def test_a_matplotlibrc_that_cannot_be_read_stops_nothing(
-    small_folder: Path, tmp_path: Path, reference: dict
-):
-    (tmp_path / "matplotlibrc").write_bytes(b"font.family: \xff\xfe\n")
-    assert made(small_folder, tmp_path) == reference
-
-
-def test_hash_seed_time_zone_and_locale_change_nothing(
-    small_folder: Path, tmp_path: Path, reference: dict
-):
     settings = {
+        "MATPLOTLIBRC": str(elsewhere / "matplotlibrc"), "MPLBACKEND": "no such backend",
         "PYTHONHASHSEED": "7", "TZ": "Asia/Kathmandu", "LC_ALL": "C", "PYTHONUTF8": "0",
         "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii", "COLUMNS": "20",
     }  # fmt: skip
     assert made(small_folder, tmp_path, **settings) == reference
+
+
+def test_a_matplotlibrc_that_cannot_be_read_stops_nothing(tmp_path: Path):
+    one = write_bundle(tmp_path / "one", Plan(["dense"], (0,), per_condition=4, clean=0))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "matplotlibrc").write_bytes(b"font.family: \xff\xfe\n")
+    assert made(one, elsewhere) == made_here(one, tmp_path / "here")
 
 
 def test_options_of_a_notebook_change_nothing(small_folder: Path, tmp_path: Path, reference: dict):
@@ -73,15 +82,9 @@ def test_options_of_a_notebook_change_nothing(small_folder: Path, tmp_path: Path
     import numpy as np
     import pandas as pd
 
-    from analysis.report import build_report
-
-    copy = tmp_path / "small"
-    shutil.copytree(small_folder, copy)
     with (
         mpl.rc_context({"text.usetex": True, "axes.facecolor": "red", "figure.dpi": 33}),
         pd.option_context("display.precision", 1, "display.max_rows", 1),
         np.printoptions(precision=1, threshold=1),
     ):
-        build_report(copy)
-    for name, digest in reference.items():
-        assert hashlib.sha256((copy / name).read_bytes()).hexdigest() == digest, name
+        assert made_here(small_folder, tmp_path) == reference

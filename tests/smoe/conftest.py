@@ -1,5 +1,6 @@
 """One thread for small tensors; the tiny embedded corpus and a small folder of audio files."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from smoe.corpora import Corpus, open_corpus
 
 
 @pytest.fixture(scope="session")
-def corpus_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("corpora")
+def corpus_cache(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Path:
+    """A cache of this process with the tiny corpus."""
+    return Path(shutil.copytree(prepared, tmp_path_factory.mktemp("corpora"), dirs_exist_ok=True))
 
 
 @pytest.fixture(scope="session")

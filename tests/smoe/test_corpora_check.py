@@ -105,7 +105,7 @@ def test_links_are_followed_once_and_loops_end(small_tree: Path, tmp_path: Path)
 
 
 def test_the_unprocessed_input_behaves_as_acoustics_says(tiny_corpus: Corpus) -> None:
-    parts = unprocessed_quality(tiny_corpus, CONFIG, jobs=2)
+    parts = unprocessed_quality(tiny_corpus, CONFIG, jobs=1)
     assert sum(part.count for part in parts) == 3 * 24 + 2
     noise = [part.scores for part in parts if part.condition == "noise"]
     for metric in noise[0]:

@@ -1,6 +1,6 @@
 """PESQ on long and bursty recordings: a score that is right, or none with a reason, never a crash.
 
-The reference program crashes the whole process, hence each case runs in one of its own.
+The reference program crashes the whole process, hence the cases run in one of their own.
 """
 
 import json
@@ -19,36 +19,46 @@ SCORE = """
 import json, sys
 import numpy as np
 from smoe.metrics import score
-period, speech, seconds = map(float, sys.argv[1:])
-rng = np.random.default_rng(0)
-time_s = np.arange(round(seconds * 16_000)) / 16_000
-clean = 0.3 * rng.standard_normal(len(time_s)) * (time_s % period < speech)
-noisy = clean + 0.05 * rng.standard_normal(len(clean))
-print(json.dumps(score(reference=clean, estimate=noisy)))
+for case in json.loads(sys.argv[1]):
+    period, speech, seconds = case
+    rng = np.random.default_rng(0)
+    time_s = np.arange(round(seconds * 16_000)) / 16_000
+    clean = 0.3 * rng.standard_normal(len(time_s)) * (time_s % period < speech)
+    noisy = clean + 0.05 * rng.standard_normal(len(clean))
+    print(json.dumps([case, score(reference=clean, estimate=noisy)]), flush=True)
 """
-
-
-def scored(period: float, speech: float, seconds: float) -> dict:
-    command = [sys.executable, "-c", SCORE, str(period), str(speech), str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 # As many utterances as fit: 0.2 s of sound and a little more than 0.2 s of silence each.
-@pytest.mark.parametrize(("period", "speech"), [(0.408, 0.203), (0.6, 0.35)])
+PAUSES = [(0.408, 0.203), (0.6, 0.35)]
+LONGER = [(1.0, 0.5, 60.0), (4.0, 3.8, 180.0)]
+Scores = dict[tuple[float, ...], dict]
+
+
+@pytest.fixture(scope="module")
+def scores() -> Scores:
+    """Scores by period and length of its speech and of the recording, in seconds."""
+    lengths = (LONGEST_PESQ_S, LONGEST_PESQ_S / 2)
+    cases = [*((*pause, length) for pause in PAUSES for length in lengths), *LONGER]
+    command = [sys.executable, "-c", SCORE, json.dumps(cases)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {tuple(case): found for case, found in map(json.loads, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize(("period", "speech"), PAUSES)
 def test_the_longest_recording_is_scored_however_often_it_pauses(
-    period: float, speech: float
+    period: float, speech: float, scores: Scores
 ) -> None:
-    longest = scored(period, speech, LONGEST_PESQ_S)
-    shorter = scored(period, speech, LONGEST_PESQ_S / 2)
+    longest = scores[period, speech, LONGEST_PESQ_S]
+    shorter = scores[period, speech, LONGEST_PESQ_S / 2]
     assert longest["error"] == ""
     assert longest["pesq_wb"] == pytest.approx(shorter["pesq_wb"], abs=0.15)
 
 
-@pytest.mark.parametrize(("period", "speech", "seconds"), [(1.0, 0.5, 60), (4.0, 3.8, 180)])
-def test_longer_ones_have_no_pesq_and_say_why(period: float, speech: float, seconds: float) -> None:
-    found = scored(period, speech, seconds)
+@pytest.mark.parametrize("case", LONGER)
+def test_longer_ones_have_no_pesq_and_say_why(
+    case: tuple[float, float, float], scores: Scores
+) -> None:
+    found, seconds = scores[case], case[-1]
     assert found["pesq_wb"] is None
     assert found["error"] == f"PESQ: {seconds:.1f} s are too long, it takes 20 s"
     assert found["stoi"] > 0.5
