@@ -8,7 +8,37 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, so before everything else
+# Read when libraries are imported, so before everything else.
+os.environ["TRITON_INTERPRET"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests' processes fill the cores already
+TESTS = Path(__file__).parent
+# In this order, so that no process is left alone with a long file at the end; the others follow.
+# The first makes the smoke study, on which others would only wait: they come later.
+LONGEST = (
+    "ablations/test_smoke.py",
+    "smoe/test_network_reference.py",
+    "analysis/test_report.py",
+    "smoe/test_fused.py",
+    "smoe/test_train.py",
+    "ablations/test_bench_gpu.py",
+    "ablations/test_output.py",
+    "ablations/test_writer.py",
+    "analysis/test_environment.py",
+    "ablations/test_runner.py",
+    "smoe/schema/test_fuzz.py",
+    "ablations/test_nameless.py",
+    "ablations/test_emulation.py",
+    "smoe/test_corpora_special.py",
+    "smoe/test_corpora_memory.py",
+    "smoe/test_narrow_conv.py",
+    "ablations/test_bench.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    place = {TESTS / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

@@ -12,14 +12,18 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from ablations.tracking import default_uri
+from ablations.ui import rebuild
 from ablations.views import FILTERS, VIEWS, runs_link, view_link
+from analysis.load import load_bundle
+from analysis.summaries import cell_summaries
 from smoe.config import POSITIONS
-from tests.ablations.conftest import ROOT, command
+from tests.ablations.conftest import ROOT, command, run_here
 from tests.processes import start
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PATIENCE_MS = 60_000
+FULL = "EMBDL.multi.supervised.global"
 SHOTS = os.environ.get("SMOE_SCREENSHOTS")  # a folder: keep pictures of what was seen
 pytestmark = [
     pytest.mark.browser,
@@ -28,18 +32,24 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def results(smoke: Path) -> Path:
-    """The smoke study, just trained here, beside the stored bundles of this repository."""
-    for study in ("quick", "core"):
-        shutil.copytree(ROOT / "results" / study, smoke / study, dirs_exist_ok=True)
-    return smoke
+def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the smoke study, trained here for two steps, and stored bundles, all in MLflow."""
+    folder = tmp_path_factory.mktemp("results")
+    shutil.copytree(prepared, folder / ".corpora")
+    settings = ("train.steps=2", "test.per_snr=1", "test.clean=0")
+    asked = [part for setting in settings for part in ("--set", setting)]
+    study = ("run", "--study", "smoke", "--only", FULL, "--no-report")
+    finished = run_here(*study, *asked, "--results", folder)
+    assert finished.returncode == 0, finished.stderr
+    for stored in ("quick", "core"):
+        shutil.copytree(ROOT / "results" / stored, folder / stored)
+    rebuild(folder, "core", lambda bundle: cell_summaries(load_bundle(bundle)))
+    return folder
 
 
 @pytest.fixture(scope="module")
 def address(results: Path) -> Iterator[str]:
     """The UI as `run_all.py ui` starts it; Ctrl-C must end it and leave no process behind."""
-    for study in ("smoke", "core"):
-        _started_and_stopped(results, study)
     process, url = _start(results, "quick")
     family = [process, *process.children(recursive=True)]
     yield url
@@ -75,12 +85,6 @@ def _start(results: Path, study: str) -> tuple[psutil.Popen, str]:
     found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
     assert found, "the UI did not say where it is"
     return process, found[0]
-
-
-def _started_and_stopped(results: Path, study: str) -> None:
-    process, _ = _start(results, study)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
 
 
 def experiment(results: Path, study: str) -> str:
@@ -151,8 +155,9 @@ def test_the_description_of_an_experiment_leads_to_the_views(results, address, p
 
 def test_audio_and_figures_of_a_run_show(results, address, page):
     client = MlflowClient(default_uri(results))
-    experiment_id = experiment(results, "smoke")
-    cell = "tags.cell = 'EMBDL.multi.supervised.global' and tags.summary = 'false'"
+    (study,) = results.glob("smoke-*/study.json")  # which is named by its settings, too
+    experiment_id = experiment(results, study.parent.name)
+    cell = f"tags.cell = '{FULL}' and tags.summary = 'false'"
     run = client.search_runs([experiment_id], cell)[0].info.run_id
     page.goto(
         f"{address}#/experiments/{experiment_id}/runs/{run}/artifacts/audio/both-enhanced.wav"
