@@ -1,5 +1,6 @@
 """What all tests share; the GPU's kernels are tested on the processor, by Triton's interpreter."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -39,6 +40,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     place = {TESTS / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
+
+def pytest_collection_finish() -> None:
+    """Let garbage collections pass over what was imported: a bench asks for one after each part."""
+    gc.freeze()
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
