@@ -8,6 +8,8 @@ import pytest
 from analysis.bundle import Bundle
 from analysis.load import load_bundle
 from tests.analysis.simulate import FULL, QUICK, Plan, write_bundle
+from tests.conftest import made_once
+from tests.without import run_without
 
 SMALL = ["dense", "dense-macs", "shuffled-labels", "uniform", "--B--.multi.supervised.global", FULL]
 
@@ -32,6 +34,28 @@ def quick_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def quick(quick_folder) -> Bundle:
     return load_bundle(quick_folder)
+
+
+@pytest.fixture(scope="session")
+def reported(tmp_path_factory, quick_folder) -> Path:
+    """The quick study with its report, built in a process that cannot import torch or the engine.
+
+    Of `smoe` it may import the schema of bundles only.
+    """
+
+    def make(folder: Path) -> None:
+        bundle = shutil.copytree(quick_folder, folder / "quick")
+        code = (
+            "from pathlib import Path\nfrom analysis.report import build_report\n"
+            f"summary = build_report(Path({str(bundle)!r}))\n"
+            "import sys\n"
+            "own = {n for n, m in sys.modules.items() if n.startswith('smoe.') and m is not None}\n"
+            "print(*summary.skipped, *(n for n in own if not n.startswith('smoe.schema')))"
+        )
+        blocked = ("torch", "torchaudio", "mlflow", "ablations")
+        assert run_without(blocked, code).split() == ["levels"]  # of a study that varies settings
+
+    return made_once(tmp_path_factory, "report", make) / "quick"
 
 
 @pytest.fixture

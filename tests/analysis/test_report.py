@@ -1,4 +1,4 @@
-"""The whole report: the same bytes again and elsewhere, and odd studies."""
+"""The whole report, and odd studies."""
 
 import shutil
 import subprocess
@@ -14,7 +14,6 @@ from analysis.load import BundleError, load_bundle
 from analysis.page import write_page
 from analysis.report import build_report, main_table_text, placement_table_text
 from tests.analysis.simulate import FULL, Plan, drop_runs, edit_study, write_bundle
-from tests.without import run_without
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,24 +23,6 @@ def written(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(parts)}
 
 
-@pytest.fixture(scope="module")
-def reported(quick_folder):
-    """The quick study's report, built in a process that cannot import torch or the engine.
-
-    Of `smoe` it may import the schema of bundles only.
-    """
-    code = (
-        "from pathlib import Path\nfrom analysis.report import build_report\n"
-        f"summary = build_report(Path({str(quick_folder)!r}))\n"
-        "import sys\n"
-        "own = {n for n, m in sys.modules.items() if n.startswith('smoe.') and m is not None}\n"
-        "print(*summary.skipped, *(n for n in own if not n.startswith('smoe.schema')))"
-    )
-    blocked = ("torch", "torchaudio", "mlflow", "ablations")
-    assert run_without(blocked, code).split() == ["levels"]  # of a study that varies settings
-    return quick_folder
-
-
 def test_every_table_and_figure_is_written(reported):
     names = set(written(reported))
     drawn = set(all_figures()) - {"levels"}
@@ -49,16 +30,6 @@ def test_every_table_and_figure_is_written(reported):
     for number in "12345678":
         for suffix in ("md", "tex", "csv"):
             assert any(n.startswith(f"tables/table{number}") and n.endswith(suffix) for n in names)
-
-
-def test_again_and_elsewhere_gives_the_same_bytes(reported, tmp_path):
-    first = written(reported)
-    other = tmp_path / "another" / "place" / reported.name
-    shutil.copytree(
-        reported, other, ignore=shutil.ignore_patterns("tables", "figures", "report.html")
-    )
-    build_report(other)
-    assert written(other) == first
 
 
 def test_terminal_tables_fit_100_columns(quick):
