@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 import run_all
 from ablations.examples import EXAMPLES
+from tests.without import run_without
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "pandas", "numpy", "scipy", "mlflow", "matplotlib", "joblib", "pydantic"}
@@ -111,6 +112,12 @@ def test_a_placement_alone_is_answered_with_the_cells_that_exist():
 def test_the_console_script_is_the_command_line():
     (script,) = metadata.entry_points(group="console_scripts", name="smoe")
     assert script.load() is run_all.entry
+
+
+def test_plan_needs_neither_torch_nor_mlflow(tmp_path: Path):
+    arguments = ["run_all.py", "plan", "--study", "smoke", "--results", str(tmp_path)]
+    code = f"sys.argv = {arguments!r}\nimport run_all; run_all.entry()"
+    assert "5 runs" in run_without(("torch", "torchaudio", "mlflow"), code)
 
 
 @pytest.mark.slow
