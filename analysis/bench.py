@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import figures as style
+from analysis import style
 from analysis.figures_bench import SIDES, Record, draw_gpu, draw_sweeps, with_floors
 from analysis.load import BundleError
 from analysis.render import FORMATS, MISSING, Column, Entry, Row, Table

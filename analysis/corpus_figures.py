@@ -6,7 +6,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from analysis import figures as style
+from analysis import style
 from analysis import vocabulary as words
 from analysis.load import BundleError
 from analysis.plots import Axes, Figure, SubFigure

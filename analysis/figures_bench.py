@@ -3,10 +3,9 @@
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis import figures as style
+from analysis import style
+from analysis.plots import Axes, Figure
 
 Record = dict[str, Any]
 # What is timed, by the name it is stored under: how tables and figures call it, colour, marker.

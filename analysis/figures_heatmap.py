@@ -3,15 +3,13 @@
 from itertools import product
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 
-from analysis import figures as style
+from analysis import style
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.compare import differences_to, judge, noise_kinds
-from analysis.figures import NothingToDrawError
+from analysis.plots import Axes, Figure, TwoSlopeNorm
+from analysis.style import NothingToDrawError
 
 _METRIC = words.METRICS[words.PRIMARY]
 _LEAST_RANGE = 3  # of the colours, in margins: none within the margin is deep

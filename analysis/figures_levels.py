@@ -1,14 +1,13 @@
 """Figure of the differences to the dense network against a setting that the study varies."""
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis import figures as style
+from analysis import style
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.compare import Comparison, judge, noise_kinds
-from analysis.figures import NothingToDrawError
+from analysis.plots import Axes, Figure
+from analysis.style import NothingToDrawError
 from analysis.table_levels import SHOWN, Variant, against_dense, variant_name, variants
 
 COLOURS = (

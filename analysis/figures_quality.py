@@ -1,15 +1,13 @@
 """Figures of quality: effects, cost, and utterance by utterance."""
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis import figures as style
-from analysis import pareto, table_factorial
+from analysis import pareto, style, table_factorial
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
 from analysis.compare import Comparison, differences_to, judge, noise_kinds
-from analysis.figures import NothingToDrawError
+from analysis.plots import Axes, Figure
+from analysis.style import NothingToDrawError
 
 _METRIC = words.METRICS[words.PRIMARY]
 _BAND = "#E8F1F7"

@@ -2,15 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis import conditions, routing
-from analysis import figures as style
+from analysis import conditions, routing, style
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.figures import NothingToDrawError
+from analysis.plots import Axes, Figure
 from analysis.samples import Sample
+from analysis.style import NothingToDrawError
 
 _MOST_ROWS = 20
 _EXPERT_COLOURS = {"weight_noise": style.VERMILION, "weight_reverb": style.BLUE}

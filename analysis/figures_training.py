@@ -4,13 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from analysis import figures as style
+from analysis import style
 from analysis import vocabulary as words
 from analysis.bundle import Bundle
-from analysis.figures import NothingToDrawError
+from analysis.plots import Axes, Figure
+from analysis.style import NothingToDrawError
 
 _HIGHLIGHT = {
     words.FULL_CELL: (style.VERMILION, "-"),

@@ -1,8 +1,8 @@
 """Matplotlib as it comes, whatever the user's environment says of it.
 
 A `matplotlibrc` in the current or the home folder, MATPLOTLIBRC and MPLBACKEND are for the user's
-own figures; broken ones would even end the import. So matplotlib is imported beside its own
-defaults, and `house_style` of `analysis.figures` starts from these.
+own figures; broken ones would even end the import. So matplotlib is imported here alone, beside
+its own defaults, and `house_style` of `analysis.style` starts from these.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ def _beside_its_defaults() -> Iterator[None]:
 with _beside_its_defaults():
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.colors import TwoSlopeNorm
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["Axes", "Figure", "SubFigure", "mpl"]
+__all__ = ["Axes", "Figure", "SubFigure", "TwoSlopeNorm", "mpl"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import figures as style
+from analysis import style
 from analysis.figures_training import BY_ROUTING, by_routing, triplets
 from analysis.plots import Figure
 

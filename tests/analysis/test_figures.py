@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import figures as style
 from analysis import (
     figures_heatmap,
     figures_quality,
@@ -14,6 +13,7 @@ from analysis import (
     figures_training,
     routing,
     run_figures,
+    style,
 )
 from analysis import vocabulary as words
 from analysis.load import load_bundle
