@@ -7,7 +7,6 @@ the driver's machine, which is then the only writer: progress, checkpoints, resu
 """
 
 import contextlib
-import importlib
 import os
 import shutil
 import socket
@@ -22,51 +21,19 @@ from typing import Any
 from ablations.claims import CLAIM, Claim, ClaimLostError, require_held
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
+from ablations.ray_connection import ANSWER_S, connect, require_ray
 from ablations.store import NO_ROOM, RUNS_FOLDER, RunFolder
 from ablations.worker import Job
 from smoe.atomic import write_atomic
-from smoe.errors import UserError
 
 SEND_S = 2.0  # between two looks at what a run without a shared folder has written
-ANSWER_S = 20.0  # within which a node that lives answers
 WHILE_WORKING = ("config.json", "progress.json", "checkpoint.pt")
 Files = dict[str, bytes]
 
 
-def connect(address: str | None) -> dict[str, float]:
-    """Joins a Ray cluster, or starts one on this machine; returns its resources.
-
-    The nodes get this code from here, so all of them run the same.
-
-    Raises:
-        UserError: Ray is not installed, or no cluster answers there.
-    """
-    ray = _ray()
-    if not ray.is_initialized():
-        here = Path(__file__).parent
-        packages = [str(here), str(here.parent / "smoe")]
-        try:
-            _knock(address)
-            ray.init(address, runtime_env={"py_modules": packages}, log_to_driver=False)
-        except (OSError, RuntimeError, ValueError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:120]
-            raise UserError(
-                f"No Ray cluster can be joined at {address} ({reason}); "
-                "start one with `ray start --head`."
-            ) from error
-    return ray.cluster_resources()
-
-
-def _knock(address: str | None) -> None:
-    """Raises OSError where nobody listens: Ray itself would go on trying for many minutes."""
-    host, _, port = (address or "").rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host, int(port)), timeout=ANSWER_S).close()
-
-
 def ray_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
     """One attempt at each job; when a node is lost, the others go on with what is left."""
-    ray = _ray()
+    ray = require_ray()
 
     connect(means.address)
     results = jobs[0].folder.results
@@ -98,26 +65,16 @@ def _lanes(jobs: list[Job], means: Means) -> list[list[RunEnd]]:
         need["num_gpus"] = 1 / -(-means.jobs // max(1, gpus))  # the fraction that lets all fit
     room = sum(_fits(node["Resources"], need) for node in nodes)
     lanes = max(1, min(means.jobs, room, len(jobs)))
-    _ray().util.joblib.register_ray()
+    require_ray().util.joblib.register_ray()
     with joblib.parallel_config(backend="ray", ray_remote_args=need):
         pool: Any = joblib.Parallel(n_jobs=lanes)
         return pool([joblib.delayed(_lane)(jobs) for _ in range(lanes)])
 
 
-def _ray() -> Any:
-    try:
-        ray = importlib.import_module("ray")
-        importlib.import_module("ray.util.joblib")
-        importlib.import_module("ray.util.scheduling_strategies")
-    except ImportError as error:
-        raise UserError(
-            'The Ray backend needs the extra "cluster": pip install -e ".[cluster]".'
-        ) from error
-    return ray
-
-
 def _on(node_id: str) -> Any:
-    return _ray().util.scheduling_strategies.NodeAffinitySchedulingStrategy(node_id, soft=False)
+    return require_ray().util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        node_id, soft=False
+    )
 
 
 def _fits(resources: dict[str, float], need: dict[str, float]) -> int:
@@ -127,7 +84,7 @@ def _fits(resources: dict[str, float], need: dict[str, float]) -> int:
 
 def _answering() -> list[dict[str, Any]]:
     """The nodes that live: the cluster goes on listing one that was lost for some seconds."""
-    ray = _ray()
+    ray = require_ray()
 
     ping = ray.remote(num_cpus=0, max_retries=0)(_answer)
     nodes = {}
@@ -161,7 +118,7 @@ def _lane(jobs: list[Job]) -> list[RunEnd]:
 
 
 def _run_without_shared_folder(job: Job) -> RunEnd:
-    ray = _ray()
+    ray = require_ray()
 
     depot = ray.get_actor(job.depot)
     begun: Files | None = ray.get(depot.begin.remote(job))
@@ -185,7 +142,7 @@ def _run_without_shared_folder(job: Job) -> RunEnd:
 @contextlib.contextmanager
 def _sending(depot: Any, job: Job, folder: RunFolder, sent: dict[str, int]) -> Iterator[None]:
     """Sends what a run writes while it works, so that its node may be lost as well."""
-    ray = _ray()
+    ray = require_ray()
 
     stop = threading.Event()
 
@@ -217,7 +174,7 @@ def _changed(folder: RunFolder, sent: dict[str, int], names: tuple[str, ...] = (
 
 def _corpus(job: Job, depot: Any) -> Path:
     """The prepared corpus on this node, fetched from the driver the first time."""
-    ray = _ray()
+    ray = require_ray()
 
     mine = f"smoe-corpora-{os.getuid()}"  # by number: a node need not know the user's name
     folder = Path(tempfile.gettempdir(), mine, job.corpus_folder.name)
@@ -240,7 +197,7 @@ def _write(folder: Path, files: Files) -> None:
 @contextlib.contextmanager
 def _depot(results: Path) -> Iterator[str]:
     """Starts the depot beside the driver; a file of its name tells who sees the results folder."""
-    ray = _ray()
+    ray = require_ray()
 
     name = f".depot-{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
     token = results / RUNS_FOLDER / name

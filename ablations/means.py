@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 
+from ablations.ray_connection import connect
 from smoe.corpora import cores
 from smoe.errors import UserError
 
@@ -137,8 +138,6 @@ def _jobs_that_fit(device: str) -> int:
 
 def _of_cluster(device: str, address: str | None) -> tuple[str, int, int]:
     """Device, runs at once and cores of a Ray cluster."""
-    from ablations.cluster import connect
-
     resources = connect(address)
     processors, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
     if device == "cuda" and not gpus:
