@@ -179,7 +179,7 @@ def enhance(
 ) -> None:
     """Enhance a recording with a network that a study has trained."""
     from ablations.grid import find
-    from ablations.pipeline import trained_run
+    from ablations.trained import trained_run
     from smoe.enhance import enhance_file, load_enhancer
 
     model, weights = trained_run(results, study, find(cell).code, seed)

@@ -13,9 +13,9 @@ import numpy as np
 import smoe
 from ablations.bounded import NAME, bounded
 from ablations.mirror import turn
-from ablations.pipeline import trained_run
 from ablations.tracked import from_bundle
 from ablations.tracking import default_uri
+from ablations.trained import trained_run
 from ablations.ui import bundle_tracker
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError

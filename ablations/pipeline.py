@@ -21,10 +21,9 @@ from ablations.keep import look, require_nothing_lost, require_same_study
 from ablations.means import Means
 from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
 from ablations.runner import Outcome, Watch, carry_out, in_order
-from ablations.store import RUNS_FOLDER, RunFolder, prepare_results
+from ablations.store import RUNS_FOLDER, prepare_results
 from ablations.study import Study
 from smoe.atomic import write_atomic
-from smoe.config import ModelConfig
 from smoe.errors import UserError
 from smoe.schema.text import plain
 
@@ -226,32 +225,6 @@ def _require_home(data: str) -> None:
 def study_plan(study: Study, results: Path) -> list[PlannedRun]:
     """The runs of a study as far as they are known without touching a recording."""
     return plan(study, results, _known_hashes(results).get(study.data, UNKNOWN_HASH))
-
-
-def trained_run(results: Path, study: str, cell: str, seed: int) -> tuple[ModelConfig, Path]:
-    """Settings and weights of a finished run that a study's bundle names.
-
-    Raises:
-        UserError: the study, cell or seed has no finished run, or its weights are not here.
-        BundleError: the bundle is incomplete or damaged.
-    """
-    from smoe.schema.bundle import read_bundle
-
-    if not (results / study / "study.json").exists():
-        raise UserError(f"There are no results in {results / study}; run the study first.")
-    runs = read_bundle(results / study).runs
-    run_ids = runs.loc[(runs["cell"] == cell) & (runs["seed"] == seed), "run_id"].tolist()
-    if not run_ids:
-        have = ", ".join(sorted(set(runs["cell"]))[:6])
-        raise UserError(f"{study} has no finished run of {cell}, seed {seed}; it has {have}, ...")
-    folder = RunFolder.known_as(results, run_ids[0])
-    settings = folder.read_json("config.json")
-    if settings is None or not settings["model"]:
-        raise UserError(
-            f"The weights of {cell}, seed {seed} are not on this machine; "
-            f"train them with `run_all.py run --study {study}`."
-        )
-    return ModelConfig(**settings["model"]), folder.weights
 
 
 def _known_hashes(results: Path) -> dict[str, str]:

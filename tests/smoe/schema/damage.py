@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.pipeline import trained_run
 from ablations.plan import PlannedRun
 from ablations.restore import restore
 from ablations.tracked import from_bundle
+from ablations.trained import trained_run
 from analysis.all_tables import all_tables
 from analysis.load import BundleError, load_bundle
 from analysis.render import to_csv
