@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+import ablations
 from ablations.grid import expand
 from ablations.study_files import Seeds, read_study_text, require_name, require_text
 from ablations.vary import Values, Variation, require_variable, varied_settings
@@ -18,7 +19,7 @@ from ablations.verdict import Verdict
 from smoe.config import RunConfig
 from smoe.errors import UserError
 
-STUDIES = Path(__file__).parent / "studies"
+STUDIES = Path(ablations.__path__[0], "studies")
 SECTIONS = ("model", "loss", "mix", "train", "test")
 
 

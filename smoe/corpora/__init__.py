@@ -5,6 +5,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from smoe.corpora.pool import Corpus, Pool, Recording, Refused, load, save
@@ -18,11 +19,35 @@ NAMED_ROOTS = (
     "folders", "librispeech", "vctk", "voicebank-demand", "demand", "wham", "musan", "esc50",
     "rirs-noises", "but-reverbdb", "mit",
 )  # fmt: skip
+SYNTHETIC = (
+    "smoe.corpora.synthetic",
+    "smoe.corpora.noises",
+    "smoe.corpora.rooms",
+    "smoe.corpora.acoustics",
+    "smoe.corpora.sentences",
+    "smoe.corpora.espeak",
+    "smoe.corpora.resampling",
+)
 SYNTHESIS = ("espeakng-loader", "pyroomacoustics")
 READING = (
-    "folders", "public", "manifest", "source", "spec", "walking", "audio", "containers", "mpeg",
-    "decoding", "sofa", "levels", "resampling", "acoustics", "leakage", "alike", "fingerprint",
-)  # fmt: skip
+    "smoe.corpora.folders",
+    "smoe.corpora.public",
+    "smoe.corpora.manifest",
+    "smoe.corpora.source",
+    "smoe.corpora.spec",
+    "smoe.corpora.walking",
+    "smoe.corpora.audio",
+    "smoe.corpora.containers",
+    "smoe.corpora.mpeg",
+    "smoe.corpora.decoding",
+    "smoe.corpora.sofa",
+    "smoe.corpora.levels",
+    "smoe.corpora.resampling",
+    "smoe.corpora.acoustics",
+    "smoe.corpora.leakage",
+    "smoe.corpora.alike",
+    "smoe.corpora.fingerprint",
+)
 DECODING = ("soundfile", "soxr", "numpy", "scipy")
 KNOWN = ("synthetic", "synthetic:tiny", "recordings", *(f"{name}:ROOT" for name in NAMED_ROOTS))
 
@@ -103,8 +128,7 @@ def _synthetic(size_name: str, progress: Progress) -> Resolved:
         size = synthetic.TINY if size_name == "tiny" else synthetic.FULL
         return synthetic.recordings(size, cores(), progress, work)
 
-    sources = ("synthetic", "noises", "rooms", "acoustics", "sentences", "espeak", "resampling")
-    return f"synthetic {size_name} {_made_by(sources, SYNTHESIS)}", prepare, {}
+    return f"synthetic {size_name} {_made_by(SYNTHETIC, SYNTHESIS)}", prepare, {}
 
 
 def _folders(spec: str, progress: Progress) -> Resolved:
@@ -121,11 +145,18 @@ def _folders(spec: str, progress: Progress) -> Resolved:
     return content, lambda _work: folders.recordings(found, cores(), progress), remarks
 
 
-def _made_by(sources: tuple[str, ...], synthesis: tuple[str, ...]) -> str:
+def _made_by(modules: tuple[str, ...], synthesis: tuple[str, ...]) -> str:
     """The code and the libraries that make a corpus: when they change, it is prepared anew."""
     libraries = [f"{name} {version(name)}" for name in (*synthesis, *DECODING)]
-    texts = [Path(__file__).with_name(f"{name}.py").read_text("utf-8") for name in sources]
+    texts = [_source_of(name) for name in modules]
     return hashlib.sha256("".join(libraries + texts).encode()).hexdigest()
+
+
+def _source_of(module: str) -> str:
+    """Return a module's source text, without importing it."""
+    found = find_spec(module)
+    assert found is not None and found.origin is not None
+    return Path(found.origin).read_text("utf-8")
 
 
 def cores() -> int:

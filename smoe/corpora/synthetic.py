@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
@@ -175,7 +176,9 @@ def _speak(talker: Voice, seconds: float) -> list[np.ndarray]:
     rng = np.random.default_rng((SEED, 2, talker.number))
     sentences = [sentence(talker.language, rng) for _ in range(max(2, round(seconds / SENTENCE_S)))]
     request = {**vars(talker), "voice": talker.espeak, "sentences": sentences}
-    program = [sys.executable, "-P", str(Path(__file__).with_name("espeak.py"))]
+    espeak = find_spec("smoe.corpora.espeak")
+    assert espeak is not None and espeak.origin is not None
+    program = [sys.executable, "-P", espeak.origin]
     result = subprocess.run(
         program, input=json.dumps(request).encode(), capture_output=True, check=False
     )
