@@ -1,8 +1,8 @@
 """Cells whose code begins with a hyphen, such as `----L.multi.supervised.global`, as arguments."""
 
 import re
+from typing import Any
 
-import click
 from typer.core import TyperCommand
 
 _CELL = re.compile(r"-[M-][B-][D-][L-](\.\S*)?")
@@ -11,7 +11,7 @@ _CELL = re.compile(r"-[M-][B-][D-][L-](\.\S*)?")
 class CellCommand(TyperCommand):
     """A command whose argument may be such a cell; without this it would be taken for an option."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse a command line with such cells moved behind `--`."""
         if "--" in args:
             return super().parse_args(ctx, args)
