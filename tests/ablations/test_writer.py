@@ -18,7 +18,7 @@ from ablations.mirror import Mirror
 from ablations.plan import PlannedRun, plan
 from ablations.study import load_study
 from ablations.tracked import from_bundle
-from ablations.tracking import Tracker, default_uri
+from ablations.tracking import Summary, Tracker, default_uri
 from tests.ablations.conftest import ROOT
 
 QUICK = ROOT / "results" / "quick"
@@ -67,7 +67,7 @@ def test_it_goes_on_when_the_other_has_ended_and_makes_no_run_twice(tmp_path: Pa
     mirror.sync(runs)  # not its turn
     assert len(runs_of(tmp_path)) == 3
     other.release()
-    assert mirror.close(runs, {})
+    assert mirror.close(runs, Summary())
     found = [run.data.tags["run_id"] for run in runs_of(tmp_path)]
     assert sorted(found) == sorted(run.run_id for run in runs)
 

@@ -24,7 +24,7 @@ from analysis.bundle import Bundle
 from analysis.claims import claims
 from analysis.evidence import evidence
 from analysis.evidence_page import Section, sections
-from analysis.load import load_bundle
+from analysis.load import load_reported
 from tests.analysis.error_rates import CORE, Components, core_components, draw_scores
 
 ROUTED_NOISE = 1 / 3  # what another routing adds to a score, as a share of the score's noise
@@ -127,7 +127,7 @@ def _decided(section: Section) -> bool:
 
 def simulate(studies: int, first: int = 0) -> list[Errors]:
     """Return the errors of the whole page in this many studies."""
-    bundle, components = load_bundle(CORE), core_components()
+    bundle, components = load_reported(CORE), core_components()
     states = range(first, first + studies)
     return [errors_on(sections(null_study(bundle, components, s))) for s in states]
 

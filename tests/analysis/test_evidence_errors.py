@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.evidence_page import sections
-from analysis.load import load_bundle
+from analysis.load import load_reported
 from tests.analysis import evidence_errors
 from tests.analysis.error_rates import CORE, core_components
 
@@ -14,7 +14,7 @@ PAGES = 250  # a whole page takes a second
 
 @pytest.fixture(scope="module")
 def core():
-    return load_bundle(CORE)
+    return load_reported(CORE)
 
 
 @pytest.fixture(scope="module")
