@@ -134,4 +134,4 @@ def _apart(first: np.ndarray, second: np.ndarray) -> float:
         return UNLIKE if square else 0.0
     # Of independent values; the median leaves out the steep beginning of a training.
     varying = float(np.median(np.abs(changes - np.median(changes)))) * 1.4826 / np.sqrt(2)
-    return square / varying if varying else UNLIKE
+    return float(square / varying) if varying else UNLIKE

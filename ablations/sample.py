@@ -40,5 +40,24 @@ def sample_runs(
         )
     if cheapest:
         return sorted(known, key=lambda run: run.work)[:count]
-    count = min(count, len(known))
-    return [known[(2 * place + 1) * len(known) // (2 * count)] for place in range(count)]
+    groups: dict[int, list[PlannedRun]] = {}
+    for run in known:
+        groups.setdefault(run.seed, []).append(run)
+    return _spread(list(groups.values()), min(count, len(known)))
+
+
+def _spread(groups: list[list[PlannedRun]], count: int) -> list[PlannedRun]:
+    """Take runs from all seeds in turn, or from evenly spaced ones, each further on in its seed.
+
+    Evenly spaced places of the whole table would be the same cell in each seed.
+    """
+    chosen: dict[str, PlannedRun] = {}
+    for place in range(count):
+        seed = (2 * place + 1) * len(groups) // (2 * min(count, len(groups))) % len(groups)
+        in_turn = [*groups[seed:], *groups[:seed]]
+        left = [[run for run in group if run.folder.run_id not in chosen] for group in in_turn]
+        group = in_turn[next(at for at, runs in enumerate(left) if runs)]
+        at = (2 * place + 1) * len(group) // (2 * count)
+        run = next(r for r in [*group[at:], *group[:at]] if r.folder.run_id not in chosen)
+        chosen[run.folder.run_id] = run
+    return list(chosen.values())

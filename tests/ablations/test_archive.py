@@ -166,9 +166,9 @@ def test_no_damage_goes_unnoticed(packed: Path, tmp_path: Path):
     content, rng = packed.read_bytes(), np.random.default_rng(0)
     with tarfile.open(packed) as tar:
         heads = [member.offset for member in tar.getmembers()][:4]
-    places = [*(int(p) for p in rng.integers(len(content), size=10)),
-              *(head + int(p) for head in heads for p in rng.integers(512, size=10))]  # fmt: skip
-    cuts = [content[: int(p)] for p in rng.integers(len(content), size=10)]
+    places = [*(int(p) for p in rng.integers(len(content), size=6)),
+              *(head + int(p) for head in heads for p in rng.integers(512, size=4))]  # fmt: skip
+    cuts = [content[: int(p)] for p in rng.integers(len(content), size=5)]
     flips = [content[:p] + bytes([content[p] ^ 0x41]) + content[p + 1 :] for p in places]
     for number, changed in enumerate([*cuts, *flips]):
         target, results = tmp_path / "changed.tar", tmp_path / str(number)

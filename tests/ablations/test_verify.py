@@ -8,7 +8,6 @@ import pytest
 from rich.console import Console
 
 from ablations.compared import UNLIKE, Differences, differences
-from ablations.plan import PlannedRun
 from ablations.sample import sample_runs
 from ablations.stored import described_runs, described_study
 from ablations.tolerance import judge, limits_of
@@ -17,8 +16,6 @@ from smoe.errors import UserError
 from smoe.schema.bundle import read_bundle
 from tests.ablations.conftest import ROOT, run_here
 from tests.ablations.parts import change_table, contents, describe_otherwise
-
-STORED = ("core", "quick", "budget")
 
 
 @pytest.fixture
@@ -33,22 +30,41 @@ def halve_stoi(table):
     return table.assign(stoi=table["stoi"] * 0.5)
 
 
-def test_a_run_is_equal_to_the_bit_until_its_stored_scores_are_changed(
-    clone: Path, tmp_path_factory: pytest.TempPathFactory
-):
-    scratch = tmp_path_factory.mktemp("scratch")
+@pytest.mark.slow
+def test_a_run_that_is_trained_again_is_equal_to_the_bit(clone: Path):
     before = contents(clone / "smoke")
-    command = ("results", "verify", "smoke", "--results", clone, "--scratch", scratch)
-    command = (*command, "--runs", "1", "--cell", "dense", "--threads", "1")
-    verified = run_here(*command)
+    command = ("results", "verify", "smoke", "--results", clone, "--runs", "1", "--cell", "dense")
+    verified = run_here(*command, "--threads", "1")
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert "dense, seed 0: equal to the bit\n" in verified.stdout
     assert "1 runs trained again: 1 equal to the bit." in verified.stdout
     assert contents(clone / "smoke") == before
     assert not list((clone / ".runs").glob("*/*"))
+
+
+def test_a_run_that_was_trained_again_is_told_from_one_with_other_scores(
+    clone: Path, smoke: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """The scratch folder has the runs, as after a kill, so that nothing is trained."""
+    scratch = tmp_path_factory.mktemp("scratch")
+    shutil.copytree(smoke / ".runs", scratch / ".runs")
+    command = (
+        "results",
+        "verify",
+        "smoke",
+        "--results",
+        clone,
+        "--scratch",
+        scratch,
+        "--runs",
+        "4",
+    )
+    verified = run_here(*command)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "dense, seed 0: equal to the bit\n" in verified.stdout
+    assert "4 runs trained again: 4 equal to the bit." in verified.stdout
     change_table(clone / "smoke", "utterances", halve_stoi)
     change_table(clone / "smoke", "runs", lambda table: table.assign(git_commit="abc"))
-    changed = run_here(*command)  # what is in the scratch folder is not trained again
+    changed = run_here(*command)
     assert changed.returncode == 1, changed.stderr
     assert "dense, seed 0: different" in changed.stdout
     assert "  stoi: mean +" in changed.stdout and "(limit 0.01)" in changed.stdout
@@ -56,26 +72,22 @@ def test_a_run_is_equal_to_the_bit_until_its_stored_scores_are_changed(
     assert 'no more than "within rounding"' in changed.stdout
 
 
-@pytest.mark.parametrize("study", STORED)
-def test_every_stored_run_is_known_from_its_bundle_alone(study: str, tmp_path: Path):
-    stored = read_bundle(ROOT / "results" / study)
+def test_every_stored_run_is_known_from_its_bundle_alone(tmp_path: Path):
+    """A study of three seeds and of a varied setting."""
+    stored = read_bundle(ROOT / "results" / "budget")
     runs = described_runs(stored, described_study(stored), tmp_path)
     assert [run.folder.run_id for run in runs] == stored.runs["run_id"].tolist()
-    chosen = sample_runs(runs, 5)
-    assert len({run.cell for run in chosen}) == 5
-    assert chosen == sample_runs(runs, 5)
-    wanted = min(2, max(run.seed for run in runs))
-    assert {run.seed for run in sample_runs(runs, 3, seeds=(wanted,))} == {wanted}
+    chosen = sample_runs(runs, 3)
+    assert chosen == sample_runs(runs, 3)
+    assert [run.seed for run in chosen] == [0, 1, 2]
+    assert len({run.cell for run in chosen}) == 3
+    more = sample_runs(runs, 8)
+    assert len({run.cell for run in more}) > 4 and {run.seed for run in more} == {0, 1, 2}
+    assert len(sample_runs(runs, 999)) == len(runs) - 1  # without the unprocessed input
+    assert {run.seed for run in sample_runs(runs, 3, seeds=(2,))} == {2}
     assert {run.cell for run in sample_runs(runs, 99, cells=("dense",))} == {"dense"}
     cheapest = sample_runs(runs, 2, cheapest=True)
     assert max(run.work for run in cheapest) <= min(run.work for run in chosen)
-
-
-def test_a_sample_is_spread_over_seeds(tmp_path: Path):
-    stored = read_bundle(ROOT / "results" / "budget")
-    runs = described_runs(stored, described_study(stored), tmp_path)
-    assert [run.seed for run in sample_runs(runs, 3)] == [0, 1, 2]
-    assert len(sample_runs(runs, 999)) == len(runs) - 1  # without the unprocessed input
 
 
 @pytest.mark.parametrize(
@@ -165,9 +177,3 @@ def test_a_stored_rounding_spread_takes_the_place_of_margins():
     limits = limits_of({"rounding": {"pesq_wb": 0.001}, "verdict": {"margins": {"stoi": 0.3}}})
     assert judge(apart(pesq_wb=0.004, stoi=0.2), limits) == "within rounding"
     assert judge(apart(pesq_wb=0.005), limits) == "different"
-
-
-def test_the_sample_is_of_a_plan_below_the_scratch_folder(clone: Path, tmp_path: Path):
-    stored = read_bundle(clone / "smoke")
-    runs: list[PlannedRun] = described_runs(stored, described_study(stored), tmp_path / "scratch")
-    assert all(run.folder.results == tmp_path / "scratch" for run in runs)
