@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablations import options
+from ablations import options, travel_commands
 from ablations.examples import examples
 from ablations.hyphens import CellCommand
 from ablations.terminal import PlainConsole, complain, lasting_output, say
@@ -33,6 +33,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare or check a corpus.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(travel_commands.app, name="results")
 
 RESULTS = Path("results")
 INTERRUPTED = 130  # exit status after Ctrl-C

@@ -40,6 +40,20 @@ EXAMPLES = {
         "run_all.py data prepare --data recordings",
         "run_all.py data prepare --data librispeech:/corpora --download",
     ),
+    "verify": (
+        "run_all.py results verify quick",
+        "run_all.py results verify quick --runs 1 --cell dense --cheapest",
+        "run_all.py results verify core --runs 5 --seed 2 --device cuda",
+    ),
+    "merge": (
+        "run_all.py results merge /mnt/a/results/core /mnt/b/results/core",
+        "run_all.py results merge core /mnt/b/results/core --into core",
+    ),
+    "archive": (
+        "run_all.py results archive quick",
+        "run_all.py results archive core --to /mnt/paper/core.tar",
+    ),
+    "unpack": ("run_all.py results unpack quick.tar --into quick-of-the-paper",),
     "check": ("run_all.py data check --data ~/my/recordings --figures",),
 }
 

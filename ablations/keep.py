@@ -129,8 +129,19 @@ def set_aside_bundle(kept: Kept, done: Iterable[PlannedRun]) -> Path | None:
     Raises:
         UserError: a file of the bundle may not be read.
     """
-    files = [kept.folder / name for name in FILES if (kept.folder / name).exists()]
-    if not files or (kept.study is not None and not kept.differs(done)):
+    if kept.study is not None and not kept.differs(done):
+        return None
+    return copy_aside(kept.folder)
+
+
+def copy_aside(folder: Path) -> Path | None:
+    """Copy a bundle's files as they are; return where to, None if there are none.
+
+    Raises:
+        UserError: a file of the bundle may not be read.
+    """
+    files = [folder / name for name in FILES if (folder / name).exists()]
+    if not files:
         return None
     try:
         contents = {path.name: path.read_bytes() for path in files}
@@ -140,7 +151,7 @@ def set_aside_bundle(kept: Kept, done: Iterable[PlannedRun]) -> Path | None:
             "move it away or make it readable."
         ) from error
     known = digest(b"".join(digest(content).encode() for content in contents.values()))[:8]
-    target = kept.folder.parent / REPLACED / f"{kept.folder.name}-{known}"
+    target = folder.parent / REPLACED / f"{folder.name}-{known}"
     for name, content in contents.items():
         write_atomic(target / name, content)
     return target

@@ -94,3 +94,56 @@ Report = Annotated[
 Retry = Annotated[
     str | None, typer.Option(metavar="failed", help="Try runs that failed before once more.")
 ]
+Bundle = Annotated[
+    str, typer.Argument(help="A study with results, or the folder that holds its study.json.")
+]
+Runs = Annotated[int, typer.Option("--runs", min=1, help="How many runs to train again.")]
+SampledCells = Annotated[
+    list[str] | None,
+    typer.Option("--cell", help="Choose among the runs of this cell; can be repeated."),
+]
+SampledSeeds = Annotated[
+    list[int] | None,
+    typer.Option("--seed", help="Choose among the runs of this seed; can be repeated."),
+]
+Cheapest = Annotated[
+    bool,
+    typer.Option(
+        "--cheapest",
+        help="Those with the least to compute; else spread evenly over seeds and cells.",
+    ),
+]
+Scratch = Annotated[
+    Path | None,
+    typer.Option(
+        help="Train there and keep it; after a kill the same command goes on. Else nothing is kept."
+    ),
+]
+First = Annotated[
+    str, typer.Argument(metavar="A", help="A bundle: a study in RESULTS, or a folder.")
+]
+Second = Annotated[str, typer.Argument(metavar="B", help="Another bundle of the same study.")]
+Into = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Folder in RESULTS; default: the name of the study."),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="first|second",
+        help="Whose results stand where both have a run with different ones.",
+    ),
+]
+Mixed = Annotated[
+    bool,
+    typer.Option(
+        "--mixed",
+        help="Accept bundles of different commits or versions of packages; both are named.",
+    ),
+]
+Archive = Annotated[
+    Path, typer.Argument(metavar="FILE", help="What `results archive` has written.")
+]
+To = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Where to; default: STUDY.tar in this folder.")
+]

@@ -30,7 +30,7 @@ def store_bundle(study: Study, runs: list[PlannedRun], folder: Path, claim: Path
     Raises:
         UserError: another runner keeps writing the same bundle.
     """
-    mine = _take(claim, folder)
+    mine = take_claim(claim, folder)
     mine.keep()
     try:
         done = [run for run in runs if run.folder.is_done()]
@@ -51,7 +51,12 @@ def store_bundle(study: Study, runs: list[PlannedRun], folder: Path, claim: Path
     return True
 
 
-def _take(claim: Path, folder: Path) -> Claim:
+def take_claim(claim: Path, folder: Path) -> Claim:
+    """Take the claim by which one process at a time writes a bundle's folder.
+
+    Raises:
+        UserError: another one keeps writing.
+    """
     until = time.monotonic() + WAIT_S
     mine = Claim.on(claim)
     while not mine.take():

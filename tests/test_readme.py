@@ -16,7 +16,7 @@ PAGES = {path: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("do
 PAGES[ROOT / "README.md"] = README
 EVERYTHING = "\n".join(PAGES.values())
 COMMANDS = re.findall(
-    r"^python run_all\.py ((?:data )?\w+)(.*?)(?:#.*)?$", EVERYTHING, re.MULTILINE
+    r"^python run_all\.py ((?:data |results )?\w+)(.*?)(?:#.*)?$", EVERYTHING, re.MULTILINE
 )
 BLOCKS = re.findall(r"```(toml|python|diff)\n(.*?)```", EVERYTHING, re.DOTALL)
 LINKS = [
