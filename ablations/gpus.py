@@ -15,6 +15,7 @@ from typing import Any
 from ablations.claims import Claim
 from ablations.isolate import (
     CLAIM_LOST,
+    NOT_ALLOWED,
     TIME_UP,
     RunEnd,
     end_after,
@@ -29,7 +30,12 @@ from ablations.worker import Job
 from smoe.corpora import cores
 
 POLL_S = 0.5
-FINAL = {TIME_UP, CLAIM_LOST, *NO_ROOM}  # exit statuses after which nothing is started again
+FINAL = {
+    TIME_UP,
+    CLAIM_LOST,
+    NOT_ALLOWED,
+    *NO_ROOM,
+}  # exit statuses after which nothing is started again
 
 
 @dataclass
