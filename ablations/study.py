@@ -126,7 +126,7 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
         verdict=file.verdict,
     )
     varied = _override(settings, overrides)
-    corpus = data or file.data
+    corpus = file.data if data is None else data
     if (corpus, varied) == (file.data, settings):
         return study
     variation = json.dumps([corpus, varied], sort_keys=True).encode()
