@@ -103,9 +103,9 @@ def bench(
     try:
         where, records = environment(device), []
         content = {"schema": SCHEMA_VERSION, "quick": quick, **where, "measurements": records}
-        trial = quick or (make_step is not None and not on_gpu)
         named = slug(where["gpu"]) if on_gpu else kind()
-        path = results / "bench" / f"{named}{TRIAL if trial else ''}.json"
+        trial = quick or (make_step is not None and not on_gpu)
+        path = results / "bench" / f"{named}{TRIAL * trial}.json"
         if not (on_gpu or native_bfloat16()):
             on_progress(f"{where['cpu']} ({where['instructions']}) emulates bfloat16.")
         measurements = _measurements(QUICK if quick else FULL, quick)
