@@ -82,11 +82,13 @@ def run(
     run failed, 2 something to mend (said in one sentence), 130 stopped by Ctrl-C.
     """
     from ablations.means import means_of
+    from ablations.packages import REPORTING, TRAINING, require_packages
     from ablations.pipeline import Choice, run_study
     from ablations.study import load_study
     from ablations.summary import outcome_lines
 
     chosen = load_study(study, data, settings or [])
+    require_packages((*TRAINING, *REPORTING))
     limits = {"max_hours": max_hours, "timeout_hours": timeout}
     where = {"address": address, "slurm": tuple(slurm or ())}
     means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)

@@ -39,6 +39,7 @@ from smoe.metrics import score
 from smoe.processor import kind, native_bfloat16, slug
 
 SCHEMA_VERSION = 1
+TRIAL = "-quick"  # ends the name of a file that measures nothing worth reporting
 
 
 class Plan(NamedTuple):
@@ -75,6 +76,8 @@ def bench(
 ) -> Path:
     """Measures this machine and writes a file named by the kind of its processor or GPU.
 
+    A trial's name ends in "-quick", so that it takes the place of no measurement.
+
     Args:
         results: Results folder.
         device: "cpu" or "cuda".
@@ -100,7 +103,9 @@ def bench(
     try:
         where, records = environment(device), []
         content = {"schema": SCHEMA_VERSION, "quick": quick, **where, "measurements": records}
-        path = results / "bench" / f"{slug(where['gpu']) if on_gpu else kind()}.json"
+        named = slug(where["gpu"]) if on_gpu else kind()
+        trial = quick or (make_step is not None and not on_gpu)
+        path = results / "bench" / f"{named}{TRIAL * trial}.json"
         if not (on_gpu or native_bfloat16()):
             on_progress(f"{where['cpu']} ({where['instructions']}) emulates bfloat16.")
         measurements = _measurements(QUICK if quick else FULL, quick)

@@ -70,7 +70,10 @@ def write_bundle(
         before_write: Called before each file is written; what it raises ends the writing.
     """
     done = [run for run in runs if run.folder.is_done()]
-    files = {"runs.parquet": _parquet(pd.DataFrame([_run_row(run) for run in done]))}
+    rows = pd.DataFrame([_run_row(run) for run in done]).astype(
+        {"batch_parts": "Int8"} if done else {}
+    )
+    files = {"runs.parquet": _parquet(rows)}
     tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
     for name, columns in tables.items():
         files[f"{name}.parquet"] = _parquet(_collect(done, f"{name}.parquet", columns))
@@ -106,6 +109,7 @@ def _run_row(run: PlannedRun) -> dict[str, Any]:
         **run.level,
         "status": "done",
         **{key: record[key] for key in ("params", "macs", "train_steps", "train_s")},
+        "batch_parts": record.get("batch_parts"),
         "inference_rtf": record["inference_rtf"],
         "device": record["device"],
         "config_hash": run.config.identity(),

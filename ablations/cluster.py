@@ -22,7 +22,7 @@ from ablations.claims import CLAIM, Claim, ClaimLostError, require_held
 from ablations.isolate import RunEnd, end_on_disk, run_isolated
 from ablations.means import Means
 from ablations.ray_connection import ANSWER_S, connect, require_ray
-from ablations.store import NO_ROOM, RUNS_FOLDER, RunFolder
+from ablations.store import FORBIDDEN, NO_ROOM, RUNS_FOLDER, RunFolder
 from ablations.worker import Job
 from smoe.atomic import write_atomic
 
@@ -229,14 +229,14 @@ class Depot:
         return _changed(job.folder, {})
 
     def store(self, job: Job, files: Files) -> int | None:
-        """Writes what a run has written; the number of the error if there is no room for it."""
+        """Writes what a run has written; the number of the error if that may or can not be."""
         try:
             require_held(job.folder.path)
             _write(job.folder.path, files)
         except ClaimLostError:  # another runner does the run now
             return None
         except OSError as error:
-            if error.errno not in NO_ROOM:
+            if error.errno not in (*NO_ROOM, *FORBIDDEN):
                 raise
             return error.errno
         if "done" in files:

@@ -15,6 +15,7 @@ from typing import Any
 from ablations.claims import Claim
 from ablations.isolate import (
     CLAIM_LOST,
+    NOT_ALLOWED,
     TIME_UP,
     RunEnd,
     end_after,
@@ -29,7 +30,12 @@ from ablations.worker import Job
 from smoe.corpora import cores
 
 POLL_S = 0.5
-FINAL = {TIME_UP, CLAIM_LOST, *NO_ROOM}  # exit statuses after which nothing is started again
+FINAL = {
+    TIME_UP,
+    CLAIM_LOST,
+    NOT_ALLOWED,
+    *NO_ROOM,
+}  # exit statuses after which nothing is started again
 
 
 @dataclass
@@ -52,7 +58,7 @@ def gpu_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
     waiting = {job.folder.run_id: job for job in jobs}
     children: dict[Any, _Child] = {}
     idle, code = _devices(means), 0
-    size, score_jobs = -(-len(jobs) // len(idle)), max(1, (cores() - 2) // len(idle))
+    size, score_jobs = -(-len(jobs) // len(idle)), scoring_processes(len(idle))
     try:
         while idle or children:
             if past(means.deadline):
@@ -76,6 +82,11 @@ def gpu_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
             child.process.join()
     for job in waiting.values():
         yield _end_of_untouched(job, code)
+
+
+def scoring_processes(devices: int) -> int:
+    """Return how many processes score beside each device; two cores are left to what trains."""
+    return max(1, (cores() - 2) // devices)
 
 
 def _devices(means: Means) -> list[str]:

@@ -1,5 +1,6 @@
 """One run in a process of its own, so that its death costs that run alone."""
 
+import errno
 import logging
 import multiprocessing
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ablations.claims import Claim, ClaimLostError, process_exists
-from ablations.store import NO_ROOM
+from ablations.store import FORBIDDEN, NO_ROOM
 from ablations.worker import Job, TooLongError, execute
 from smoe.user import have_a_name
 
@@ -21,6 +22,7 @@ from smoe.user import have_a_name
 CLAIMED_ELSEWHERE = 200
 CLAIM_LOST = 201
 TIME_UP = 202
+NOT_ALLOWED = 203  # to read or write a file
 SIGKILL = 9
 
 
@@ -30,7 +32,7 @@ class RunEnd(NamedTuple):
     `done`; `failed`, with the reason noted in its folder; `elsewhere`, another runner works on it;
     `stopped`, to go on from its checkpoint; `taken away`, by a queue that gave its node to others,
     to go on however often that happens; `time up`, for the next start to go on with; `no room`, its
-    folder cannot be written to, with the number of the error as reason.
+    folder cannot be written to, or a file may not be read, with the number of the error as reason.
     """
 
     run_id: str
@@ -105,6 +107,8 @@ def _end_of(job: Job, code: int) -> RunEnd:
     run_id = job.folder.run_id
     if code in NO_ROOM:
         return RunEnd(run_id, "no room", str(code))
+    if code == NOT_ALLOWED:
+        return RunEnd(run_id, "no room", str(errno.EACCES))
     if code in (CLAIMED_ELSEWHERE, CLAIM_LOST):
         return RunEnd(run_id, "elsewhere")
     if code == TIME_UP:
@@ -131,11 +135,22 @@ def _child(job: Job, worker_pid: int) -> None:
     except ClaimLostError:
         leave(CLAIM_LOST)
     except OSError as error:
-        if error.errno not in NO_ROOM:
+        code = status_of(error)
+        if code is None:
             raise
-        leave(error.errno)
+        if logging.root.handlers:  # the run's log is open
+            logging.getLogger(__name__).error("%s", error)
+        leave(code)
     finally:
         claim.release()
+
+
+def status_of(error: OSError) -> int | None:
+    """Return the exit status for an error that is not a run's fault; None for others."""
+    number = error.errno
+    if number in NO_ROOM:
+        return number
+    return NOT_ALLOWED if number in FORBIDDEN else None
 
 
 def log_into(path: Path) -> None:

@@ -73,6 +73,9 @@ def means_of(
     if backend == "ray":
         device, fit, processors = _of_cluster(device, address)
     elif backend == "slurm":
+        from ablations.slurm import require_submitit
+
+        require_submitit()
         device, fit, processors = "cuda" if device == "cuda" else "cpu", cores(), cores()
     else:
         device = _local_device(device)

@@ -33,7 +33,7 @@ Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 Source = Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")]
 Target = Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")]
 BenchDevice = Annotated[str, typer.Option(help="cpu or cuda.")]
-BenchThreads = Annotated[int, typer.Option(min=0, help="0: all cores.")]
+BenchThreads = Annotated[int, typer.Option(min=0, max=4096, help="0: all cores.")]
 Trial = Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")]
 Corpus = Annotated[str, typer.Option(help="synthetic, recordings, or a folder.")]
 Download = Annotated[
@@ -41,7 +41,9 @@ Download = Annotated[
 ]
 Metrics = Annotated[bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")]
 Figures = Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")]
-Port = Annotated[int, typer.Option(help="Port on this machine; 0 for any that is free.")]
+Port = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port on this machine; 0 for any that is free.")
+]
 Jobs = Annotated[
     str, typer.Option(help="Runs at once, or auto: what cores and memory allow; 8 on each GPU.")
 ]
@@ -69,7 +71,10 @@ TrackingUri = Annotated[
 Only = Annotated[
     list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many runs now.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="At most so many runs now: each cell once, then further levels."),
+]
 MaxHours = Annotated[float | None, typer.Option(help="Stop after so long; the next start goes on.")]
 Timeout = Annotated[
     float | None,

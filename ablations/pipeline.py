@@ -19,7 +19,7 @@ from ablations.emulation import emulation_warning
 from ablations.grid import expand
 from ablations.keep import look, require_nothing_lost, require_same_study
 from ablations.means import Means
-from ablations.plan import UNKNOWN_HASH, PlannedRun, plan
+from ablations.plan import UNKNOWN_HASH, PlannedRun, by_level, plan
 from ablations.runner import Outcome, Watch, carry_out, in_order
 from ablations.store import RUNS_FOLDER, prepare_results
 from ablations.study import Study
@@ -40,7 +40,8 @@ class Choice:
 
     Attributes:
         only: Patterns of cell codes; empty for all.
-        limit: At most so many runs; None for all.
+        limit: At most so many runs, of each seed every cell once before a second level of the
+            varied settings; None for all.
         retry: "failed" for those that failed before as well; None for none of them.
         from_bundle: Whether what the study's bundle has is taken for done.
 
@@ -57,10 +58,16 @@ class Choice:
         if self.retry not in (None, "failed"):
             raise UserError(f'--retry takes only "failed", not "{self.retry}".')
 
-    def of(self, unfinished: list[PlannedRun]) -> list[PlannedRun]:
-        """The chosen ones, in the plan's order."""
+    def of(self, runs: list[PlannedRun], unfinished: list[PlannedRun]) -> list[PlannedRun]:
+        """Choose from the unfinished runs of a plan; they come in the plan's order."""
         cells = set(expand(self.only)) if self.only else None
-        return [run for run in unfinished if cells is None or run.cell in cells][: self.limit]
+        wanted = [run for run in unfinished if cells is None or run.cell in cells]
+        if self.limit is None:
+            return wanted
+        order = {run.folder.run_id: place for place, run in enumerate(by_level(runs))}
+        first = sorted(wanted, key=lambda run: order[run.folder.run_id])[: self.limit]
+        taken = {run.folder.run_id for run in first}
+        return [run for run in wanted if run.folder.run_id in taken]
 
 
 def run_study(
@@ -90,7 +97,7 @@ def run_study(
         UserError: unwritable results folder, unusable corpus, impossible setting or device.
     """
     require_tracking(tracking_uri)
-    study.base("")  # an impossible setting is said before anything is computed
+    plan(study, results)  # an impossible setting is said before anything is computed
     bundle = results / study.name
     kept = look(bundle)
     require_same_study(kept, study, None)
@@ -104,7 +111,7 @@ def run_study(
         console.print(f"{restore_all(runs, results, study.name)} runs taken from bundles.")
     damaged = [path for run in runs for path in run.folder.set_aside_damage(run.config)]
     finished, unfinished = _parted(runs)
-    chosen = choice.of(unfinished)
+    chosen = choice.of(runs, unfinished)
     require_nothing_lost(kept, runs, [*finished, *chosen], from_bundle=choice.from_bundle)
     # There from here until bundle and MLflow are complete, whenever this process may die.
     unclosed = results / RUNS_FOLDER / f".unclosed-{study.name}"
@@ -114,7 +121,6 @@ def run_study(
     spent = f"{means.jobs} at once on {means.device}, {means.threads} thread(s) each"
     done = f"{len(finished)} of {len(runs)} runs done; {spent}."
     console.print(Text.assemble((plain(study.title), "bold"), f": {done}"))
-    chosen = choice.of(unfinished)
     if chosen and (warning := emulation_warning(study, means)):
         console.print(Text(warning, "yellow"))
     mirror = _mirror(study, results, tracking_uri, draw, console)

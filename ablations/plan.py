@@ -1,5 +1,6 @@
 """What a study still has to do: its runs, and the state of each on disk."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import ValidationError
 from ablations.claims import Claim
 from ablations.estimate import Load
 from ablations.grid import UNPROCESSED, resolve
+from ablations.impossible import impossible
 from ablations.store import RunFolder
 from ablations.study import Study
 from ablations.vary import Level, at_level, effective, levels_of
@@ -132,6 +134,19 @@ def plan(study: Study, results: Path, data_hash: str = UNKNOWN_HASH) -> list[Pla
     ]
 
 
+def by_level(runs: list[PlannedRun]) -> list[PlannedRun]:
+    """Return a plan's runs with every cell of a seed at its first level, then at the second.
+
+    A part of a study that varies settings then compares cells, and not the levels of the first one.
+    """
+    met: Counter[tuple[int, str]] = Counter()
+    ranks = []
+    for run in runs:
+        ranks.append((run.config.model is not None, run.seed, met[run.seed, run.cell]))
+        met[run.seed, run.cell] += 1
+    return [runs[place] for place in sorted(range(len(runs)), key=lambda place: ranks[place])]
+
+
 def _configurations(study: Study, cell: str, base: RunConfig) -> list[RunConfig]:
     """Return a cell's configuration at each of its levels; levels without effect are one."""
     found: dict[str, RunConfig] = {}
@@ -141,7 +156,7 @@ def _configurations(study: Study, cell: str, base: RunConfig) -> list[RunConfig]
         except ValidationError as error:
             raise UserError(
                 f"Study {study.name} varies a setting to an impossible value: "
-                f"{error.errors()[0]['msg']} ({level})."
+                f"{impossible(error, RunConfig)}."
             ) from error
         found.setdefault(config.identity(), config)
     return list(found.values())

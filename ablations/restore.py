@@ -18,7 +18,10 @@ from smoe.schema.columns import TABLES as COLUMNS
 from smoe.schema.errors import BundleError
 
 TABLES = ("utterances", "routing", "history")
-RECORD = ("params", "macs", "train_steps", "train_s", "inference_rtf", "device", "git_commit")
+RECORD = (
+    "params", "macs", "train_steps", "train_s", "batch_parts", "inference_rtf", "device",
+    "git_commit",
+)  # fmt: skip
 
 
 def restore_all(runs: list[PlannedRun], results: Path, study: str) -> int:
@@ -75,7 +78,9 @@ def restore(runs: list[PlannedRun], bundle: Path) -> int:
         resolved = {"cell": run.cell, "seed": run.seed, **run.config.model_dump(mode="json")}
         files = {
             "config.json": json.dumps(resolved, indent=1).encode(),
-            "run.json": json.dumps({key: _plain(record[key]) for key in RECORD}, indent=1).encode(),
+            "run.json": json.dumps(
+                {key: _plain(record.get(key)) for key in RECORD}, indent=1
+            ).encode(),
             **{f"{name}.parquet": _parquet(rows[name].get(run_id)) for name in TABLES},
         }
         for name, content in files.items():

@@ -16,7 +16,7 @@ from ablations.claims import Claim
 from ablations.isolate import RunEnd
 from ablations.means import Means
 from ablations.plan import PlannedRun
-from ablations.store import RunFolder, no_room_error
+from ablations.store import RunFolder, forbidden_error, no_room_error
 from ablations.worker import Job
 
 POLL_S = 1.0
@@ -121,7 +121,7 @@ def _ends(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
             job = waiting[end.run_id]
             if end.status == "no room":
                 error = no_room_error(job.folder.results, int(end.reason))
-                raise error or RuntimeError(end.reason)
+                raise error or forbidden_error(job.folder.path, job.corpus_folder)
             killed[end.run_id] += end.status == "stopped"
             tried_too_often = killed[end.run_id] >= ATTEMPTS
             if end.status in ("elsewhere", "taken away") or (

@@ -1,6 +1,7 @@
 """Runs as jobs of Slurm, through submitit; without a Slurm, as processes of this machine."""
 
 import contextlib
+import importlib
 import io
 import subprocess
 import time
@@ -23,18 +24,27 @@ TAKEN_AWAY = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REQUEUED", "RESIZING", "RE
 TIME_LIMIT = ("TIMEOUT", "DEADLINE")
 
 
+def require_submitit() -> Any:
+    """Import submitit and return it.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module("submitit")
+    except ImportError as error:
+        raise UserError(
+            'The Slurm backend needs the extra "slurm": pip install -e ".[slurm]".'
+        ) from error
+
+
 def slurm_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:
     """Attempt each job once, at most `means.jobs` in the queue; all nodes see the results folder.
 
     Raises:
         UserError: submitit is not installed, or Slurm does not take such jobs.
     """
-    try:
-        import submitit  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise UserError(
-            'The Slurm backend needs the extra "slurm": pip install -e ".[slurm]".'
-        ) from error
+    submitit = require_submitit()
     executor = submitit.AutoExecutor(folder=jobs[0].folder.results / RUNS_FOLDER / ".slurm")
     try:
         executor.update_parameters(**_parameters(means))

@@ -8,6 +8,7 @@ sha256 of every result file. Studies that contain the same run share its folder.
 import errno
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -156,6 +157,7 @@ def set_aside(path: Path) -> Path:
     return path.rename(target)
 
 
+FORBIDDEN = (errno.EACCES, errno.EPERM)
 NO_ROOM = {  # what happened, and what to do
     errno.ENOSPC: ("no space is left on its disk", "make room"),
     errno.EDQUOT: ("its disk quota is used up", "make room"),
@@ -172,6 +174,28 @@ def no_room_error(results: Path | None, number: int | None) -> UserError | None:
     return UserError(
         f"The {where} cannot be written to: {reason}. "
         f"What is finished is kept; {remedy} and give the same command again."
+    )
+
+
+def forbidden_error(folder: Path, corpus_folder: Path) -> UserError:
+    """Return what to tell a user when a run may not read or write what it has to.
+
+    Args:
+        folder: Of the run.
+        corpus_folder: The corpus that it reads.
+    """
+    for top, may in ((folder, os.R_OK | os.W_OK), (corpus_folder, os.R_OK)):
+        for place in (*reversed(top.parents), top, *sorted(top.glob("*"))):
+            asked = may | os.X_OK if place == top else os.X_OK if place in top.parents else may
+            if place.exists() and not os.access(place, asked):
+                return UserError(
+                    f"{place} may not be {'written' if may & os.W_OK else 'read'}; change its "
+                    "permissions, or name another folder with --results, and give the same "
+                    "command again."
+                )
+    return UserError(
+        f"A run may not read or write a file that {folder / 'log.txt'} names; change the file's "
+        "permissions and give the same command again."
     )
 
 

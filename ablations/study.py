@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import ablations
 from ablations.grid import expand
+from ablations.impossible import impossible
 from ablations.study_files import Seeds, read_study_text, require_name, require_text
 from ablations.vary import Values, Variation, require_variable, varied_settings
 from ablations.verdict import Verdict
@@ -81,9 +82,8 @@ class Study:
         try:
             return RunConfig(**self.settings, data_hash=data_hash)  # type: ignore[arg-type]
         except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"Setting {name} of study {self.name}: {first['msg']}.") from error
+            wrong = impossible(error, RunConfig)
+            raise UserError(f"Study {self.name}: the setting {wrong}.") from error
 
 
 def available() -> dict[str, Path]:
@@ -126,7 +126,7 @@ def load_study(name: str, data: str | None = None, overrides: Iterable[str] = ()
         verdict=file.verdict,
     )
     varied = _override(settings, overrides)
-    corpus = data or file.data
+    corpus = file.data if data is None else data
     if (corpus, varied) == (file.data, settings):
         return study
     variation = json.dumps([corpus, varied], sort_keys=True).encode()
@@ -170,9 +170,7 @@ def _read(path: Path) -> _StudyFile:
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{path}: {name}: {first['msg']}.") from error
+        raise UserError(f"{path}: {impossible(error, _StudyFile)}.") from error
     for leaf in ("title", "question", "data"):
         require_text(f"{path}: {leaf}", getattr(file, leaf))
     require_name(path)

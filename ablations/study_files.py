@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from smoe.config import LARGEST_SEED
 from smoe.errors import UserError
 from smoe.schema.text import plain
 
-LARGEST_SEED = 2**32 - 1  # what every generator in use takes
 LONGEST_NAME = 100
 # What else lies in a results folder.
 TAKEN = ("bench", "corpus", "ui")

@@ -15,8 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from ablations import worker
 from ablations.claims import Claim, ClaimLostError
-from ablations.isolate import CLAIM_LOST, end_on_disk, leave_when_unwanted, log_into
-from ablations.store import NO_ROOM, RUNS_FOLDER
+from ablations.isolate import (
+    CLAIM_LOST,
+    end_on_disk,
+    leave_when_unwanted,
+    log_into,
+    status_of,
+)
+from ablations.store import RUNS_FOLDER
 from ablations.worker import Job
 
 if TYPE_CHECKING:
@@ -85,9 +91,9 @@ def do_together(jobs: list[Job], size: int, begun: Connection, parent_pid: int) 
         if first.device != "cpu":
             torch.cuda.set_device(first.device)
         _do_all(list(jobs), size, begun, claims)
-    except Exception:
+    except Exception as error:
         logging.getLogger(__name__).exception("this process has to end")
-        claims.leave(1)
+        claims.leave((status_of(error) if isinstance(error, OSError) else None) or 1)
     get_reusable_executor().shutdown(wait=True)  # the process would wait minutes for its workers
 
 
@@ -203,7 +209,7 @@ def _end_with(error: Exception, job: Job, claims: _Claims) -> None:
         if job.alone or not excused:
             worker.fail(job, error)
     except OSError as full:
-        claims.leave(full.errno if full.errno in NO_ROOM else 1)
+        claims.leave(status_of(full) or 1)
     claims.release(job)
     if poisoned:
         claims.leave(1)

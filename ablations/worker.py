@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablations.claims import ClaimLostError, require_held
-from ablations.store import NO_ROOM, Failure, RunFolder
+from ablations.store import FORBIDDEN, NO_ROOM, Failure, RunFolder
 from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.cost import cost
@@ -156,12 +156,15 @@ def fail(job: Job, error: Exception) -> None:
     """Notes in the run's folder what went wrong, so that it is not tried again.
 
     Raises:
-        OSError: the disk is full, which is not the run's fault, so nothing is noted.
+        OSError: the disk is full or something may not be read or written, which is not the run's
+            fault, so nothing is noted.
         ClaimLostError: another process works on the run now.
     """
     from smoe.train import DivergedError
 
-    if isinstance(error, ClaimLostError) or (isinstance(error, OSError) and error.errno in NO_ROOM):
+    if isinstance(error, ClaimLostError):
+        raise error
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *FORBIDDEN):
         raise error
     require_held(job.folder.path)
     if isinstance(error, DivergedError):
@@ -228,7 +231,7 @@ def trained_before(job: Job) -> "Trained | None":
     enhancer = SpeechEnhancer(job.config.model)
     enhancer.load_state_dict(state["enhancer"])
     rows: Any = pd.read_parquet(history).to_dict("records")
-    return Trained(enhancer, rows, record["train_s"], record["batch_parts"])
+    return Trained(enhancer, rows, record["train_s"], record.get("batch_parts"))
 
 
 def _train(job: Job) -> "Trained":

@@ -15,7 +15,8 @@ from pathlib import Path
 @contextlib.contextmanager
 def _beside_its_defaults() -> Iterator[None]:
     found = importlib.util.find_spec("matplotlib")
-    assert found is not None and found.origin is not None
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("matplotlib is not installed", name="matplotlib")
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         with contextlib.chdir(Path(found.origin).parent / "mpl-data"):

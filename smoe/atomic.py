@@ -1,5 +1,6 @@
 """Files that are either whole or absent."""
 
+import contextlib
 import os
 import uuid
 from pathlib import Path
@@ -18,6 +19,9 @@ def write_atomic(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)  # the name that people know
         raise

@@ -48,13 +48,13 @@ class Trained(NamedTuple):
         history: What was logged.
         train_s: Seconds from beginning to end of the training, over all resumptions; others may
             have been trained at the same time.
-        parts: Pieces that each batch was computed in; 2 where memory did not suffice for the whole.
+        parts: Pieces of each batch; 2 once memory ran out for a whole one, None if nobody knows.
     """
 
     enhancer: SpeechEnhancer
     history: History
     train_s: float
-    parts: int
+    parts: int | None
 
 
 @dataclass(frozen=True)

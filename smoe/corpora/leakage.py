@@ -156,6 +156,12 @@ class Guard:
             said += f" {self._alike - self._compared} further pairs were not compared."
         if short:
             said += f" {short} recordings under {SHORTEST_S} s may be copies unnoticed."
+        bare = sum(p.kind == "rir" and not p.tail.any() for p in self._prints)
+        if bare:
+            said += (
+                f" {bare} impulse responses of {1e3 * DIRECT_PATH_S:g} ms and less have nothing to "
+                "compare beyond identical samples and may be copies unnoticed."
+            )
         for one, other in self._declared:
             said += f" {one} and {other} are alike and count as distinct, as distinct.csv says."
         return said

@@ -66,6 +66,7 @@ TABLES: dict[str, dict[str, Column]] = {
         "seed": Column("whole", low=0, high=2**63 - 1), "status": _TEXT,
         "params": _COST, "macs": _COST, "train_steps": Column("whole", low=1, empty=True),
         "train_s": Column(low=0, high=1e9, empty=True),
+        "batch_parts": Column("whole", low=1, high=2, empty=True, required=False),
         "inference_rtf": Column(low=0, high=1e6, empty=True), "device": _TEXT,
         "config_hash": _TEXT, "data_hash": _TEXT, "git_commit": _TEXT,
     },

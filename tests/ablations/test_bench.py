@@ -175,16 +175,29 @@ def test_what_users_can_mend(tmp_path: Path, measured: Path) -> None:
 
 def test_files_are_named_by_processor_and_gpu(measured: Path) -> None:
     """So that machines of one kind share a file and others do not overwrite it."""
-    assert measured.stem == processor.kind()
+    assert measured.stem == f"{processor.kind()}-quick"
     committed = list((ROOT / "results" / "bench").glob("*.json"))
     assert len(committed) >= 2
     for path in committed:
         content = json.loads(path.read_text())
+        assert not content["quick"], f"{path} is a trial, no result"
         if content["gpu"]:
             assert path.stem == processor.slug(content["gpu"])
         else:
             words = f"{content['cpu']} {content.get('instructions', '')}"
             assert set(path.stem.split("-")) <= set(processor.slug(words).split("-"))
+
+
+def test_a_trial_replaces_no_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which measurements there are does not matter to their files' names."""
+    monkeypatch.setattr("ablations.bench._measurements", lambda *_: iter(()))
+    whole = bench(tmp_path, threads=1)
+    before = whole.read_bytes()
+    trial = bench(tmp_path, threads=1, quick=True)
+    assert whole.stem == processor.kind()
+    assert trial.stem == f"{processor.kind()}-quick"
+    assert whole.read_bytes() == before and not json.loads(before)["quick"]
+    assert json.loads(trial.read_bytes())["quick"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,19 @@
 """A study goes on from a bundle that came from elsewhere."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from ablations.bundle import write_bundle
 from ablations.plan import plan
 from ablations.restore import restore, restore_all
+from ablations.store import RunFolder
 from ablations.study import load_study
+from ablations.worker import Job, trained_before
+from smoe.schema.bundle import read_bundle
 from tests.ablations.conftest import ROOT, assert_same_bundle, bundle, forget_digests, run_here
 
 
@@ -76,3 +81,39 @@ def test_a_study_begins_with_what_another_has_trained(smoke: Path, tmp_path: Pat
     assert restore_all(runs, tmp_path, "larger") == 5
     assert {run.seed for run in runs if run.folder.is_done()} == {0}
     assert {run.seed for run in runs if not run.folder.is_done()} == {1}
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_batch_computed_in_halves_stays_known(parts: int, smoke: Path, tmp_path: Path):
+    """From the run's folder into the bundle, from there into another folder and its bundle."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    shutil.copytree(smoke / ".runs", first / ".runs")
+    study = load_study("smoke")
+    data_hash = pd.read_parquet(smoke / "smoke" / "runs.parquet")["data_hash"].iloc[0]
+    runs = plan(study, first, data_hash)
+    record = runs[1].folder.read_json("run.json") or {}
+    assert record["batch_parts"] == 1
+    runs[1].folder.file("run.json").write_text(json.dumps({**record, "batch_parts": parts}))
+    write_bundle(study, runs, first / "smoke")
+    elsewhere = plan(study, second, data_hash)
+    assert restore(elsewhere, first / "smoke") == len(runs)
+    assert (elsewhere[1].folder.read_json("run.json") or {})["batch_parts"] == parts
+    write_bundle(study, elsewhere, second / "smoke")
+    assert read_bundle(second / "smoke").runs["batch_parts"].tolist()[1] == parts
+
+
+def test_of_a_bundle_that_does_not_say_it_is_not_known(smoke: Path, tmp_path: Path):
+    """As those from before; nothing is made up, and the run can be scored again."""
+    shutil.copytree(smoke / "smoke", tmp_path / "smoke")
+    path = tmp_path / "smoke" / "runs.parquet"
+    pd.read_parquet(path).drop(columns="batch_parts").to_parquet(path, index=False)
+    forget_digests(tmp_path / "smoke")
+    study = load_study("smoke")
+    runs = plan(study, tmp_path, pd.read_parquet(path)["data_hash"].iloc[0])
+    assert restore(runs, tmp_path / "smoke") == len(runs)
+    assert (runs[1].folder.read_json("run.json") or {})["batch_parts"] is None
+    trained = RunFolder(smoke / runs[1].folder.path.relative_to(tmp_path))
+    shutil.copy(trained.weights, runs[1].folder.weights)
+    job = Job(runs[1].folder, runs[1].cell, runs[1].config, 0, tmp_path, "", ("", 0))
+    before = trained_before(job)
+    assert before is not None and before.parts is None

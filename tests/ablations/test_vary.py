@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ablations.pipeline import Choice
 from ablations.plan import plan
 from ablations.study import Study, load_study
 from smoe.errors import UserError
@@ -89,3 +90,24 @@ def test_runs_are_shared_with_other_studies(tmp_path: Path) -> None:
 def test_what_cannot_be_varied_is_said(table: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=said):
         plan(study(tmp_path, table), tmp_path, "x")
+
+
+def test_a_limited_start_compares_cells_before_it_goes_on_to_levels(tmp_path: Path) -> None:
+    """And a second limited start goes on where that has ended, whatever is done by now."""
+    runs = plan(study(tmp_path, "[vary]\ntrain.steps = [10, 20, 30]\n"), tmp_path, "x")
+    first = Choice(limit=4).of(runs, runs)
+    assert [run.name.removesuffix(", seed 0") for run in first] == [
+        "unprocessed",
+        "dense, steps=10",
+        "--B--.multi.supervised.global, steps=10",
+        "E----.single.implicit.global, steps=10",
+    ]
+    left = [run for run in runs if run not in first]
+    second = Choice(limit=4).of(runs, left)
+    levels = sorted((run.level["train.steps"], run.seed) for run in second)
+    assert levels == [(20, 0)] * 3 + [(30, 0)]
+    assert Choice().of(runs, left) == left
+    only = Choice(only=("dense",), limit=4).of(runs, left)
+    assert [run.name for run in only] == [
+        f"dense, steps={steps}, seed {seed}" for steps, seed in ((20, 0), (30, 0), (10, 1), (20, 1))
+    ]

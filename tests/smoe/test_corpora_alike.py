@@ -116,6 +116,18 @@ def test_what_is_too_short_to_be_compared_is_said(tiny_corpus: Corpus) -> None:
     assert "1 recordings under 0.5 s may be copies unnoticed" in remarks["guard"]
 
 
+def test_impulse_responses_with_nothing_after_the_direct_path_are_said(tiny_corpus: Corpus) -> None:
+    """A copy of one at another level is not found, and nothing claims that it would be."""
+    one, *_ = members(tiny_corpus, "rir", "train")
+    bare = replace(one, audio=one.audio[:40])
+    copy = replace(bare, name="b", group="elsewhere", split="test", audio=0.5 * bare.audio)
+    remarks: dict[str, str] = {}
+    assert list(guarded([bare, copy], None, remarks)) == [bare, copy]
+    assert "2 impulse responses of 2.5 ms and less" in remarks["guard"]
+    list(guarded([one], None, remarks))
+    assert "impulse responses of" not in remarks["guard"]
+
+
 @pytest.fixture
 def beeping(small_tree: Path) -> Path:
     """A corpus in which each noise begins with one and the same sound."""
