@@ -1,6 +1,5 @@
 """The whole report, and odd studies."""
 
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -118,24 +117,6 @@ def test_explain_offers_the_nearest_cell(small_folder):
 def test_explain_of_a_cell_that_failed(folder):
     drop_runs(folder, [f"dense-macs-{s}" for s in range(3)])
     assert "No run is finished" in explain(folder, "dense-macs")
-
-
-def test_analysis_imports_neither_engine_nor_torch():
-    """The contract of pyproject.toml holds, and can fail."""
-    lint = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-    good = subprocess.run(lint, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert good.returncode == 0, good.stdout
-
-
-def test_the_import_contract_can_fail(tmp_path):
-    lint = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()"]
-    for package in ("analysis", "smoe", "ablations"):
-        shutil.copytree(ROOT / package, tmp_path / package)
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    (tmp_path / "analysis" / "sneaky.py").write_text("import torch\n")
-    bad = subprocess.run(lint, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert bad.returncode == 1
-    assert "analysis.sneaky -> torch" in bad.stdout
 
 
 @pytest.mark.slow
