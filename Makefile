@@ -16,10 +16,12 @@ test: install
 # does not depend on them, as processes, files, and shapes.
 AVX2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 STUDY = tests/ablations/test_smoke.py::test
-AVX2_TESTS = tests/smoe/test_network.py tests/smoe/test_folded.py tests/smoe/test_narrow_conv.py \
-  tests/smoe/test_resample.py tests/smoe/test_fused.py tests/smoe/test_complex_nn.py \
-  tests/smoe/test_experts.py tests/smoe/test_router.py tests/smoe/test_train.py \
-  tests/ablations/test_emulation.py tests/ablations/test_bench.py \
+AVX2_TESTS = tests/smoe/network/test_unet.py tests/smoe/ops/test_folded.py \
+  tests/smoe/ops/fused/test_narrow_conv.py tests/smoe/ops/fused/test_resample.py \
+  tests/smoe/ops/fused/test_fused.py tests/smoe/network/test_complex_layers.py \
+  tests/smoe/network/test_experts.py tests/smoe/network/test_router.py \
+  tests/smoe/training/test_train.py tests/ablations/bench/test_emulation.py \
+  tests/ablations/bench/test_benchmark.py \
   $(STUDY)_every_cell_and_the_unprocessed_input_are_in_the_bundle \
   $(STUDY)_every_metric_of_every_utterance_is_there_or_says_why_not \
   $(STUDY)_enhance_writes_a_file_of_the_same_length

@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ablations import options, travel_commands
-from ablations.examples import examples
-from ablations.hyphens import CellCommand
-from ablations.terminal import PlainConsole, complain, lasting_output, say
+from ablations.cli import options
+from ablations.cli.examples import examples
+from ablations.cli.hyphens import CellCommand
+from ablations.cli.terminal import PlainConsole, complain, lasting_output, say
+from ablations.travel import commands
 from smoe.errors import UserError
 from smoe.user import have_a_name
 
 if TYPE_CHECKING:
-    from ablations.tracking import Summary
+    from ablations.tracking.study_view import Summary
 
 console = PlainConsole()
 app = typer.Typer(
@@ -33,7 +34,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare or check a corpus.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-app.add_typer(travel_commands.app, name="results")
+app.add_typer(commands.app, name="results")
 
 RESULTS = Path("results")
 INTERRUPTED = 130  # exit status after Ctrl-C
@@ -81,11 +82,11 @@ def run(
     Finished runs are skipped, interrupted ones go on where they were. Exit status: 0 done, 1 some
     run failed, 2 something to mend (said in one sentence), 130 stopped by Ctrl-C.
     """
-    from ablations.means import means_of
-    from ablations.packages import REPORTING, TRAINING, require_packages
+    from ablations.cli.packages import REPORTING, TRAINING, require_packages
+    from ablations.cli.summary import outcome_lines
+    from ablations.execution.resources import means_of
     from ablations.pipeline import Choice, run_study
-    from ablations.study import load_study
-    from ablations.summary import outcome_lines
+    from ablations.studies.study import load_study
 
     chosen = load_study(study, data, settings or [])
     require_packages((*TRAINING, *REPORTING))
@@ -122,9 +123,9 @@ def plan(
 
     Once the study has results of two seeds, it also says how many seeds a difference needs.
     """
+    from ablations.cli.summary import plan_rows, summary_lines
     from ablations.pipeline import study_plan
-    from ablations.study import load_study
-    from ablations.summary import plan_rows, summary_lines
+    from ablations.studies.study import load_study
 
     chosen = load_study(study, data, settings or [])
     runs = study_plan(chosen, results)
@@ -145,7 +146,7 @@ def report(
     if not every:
         _last_screen(study, results / study, rebuild=True)
         return
-    from analysis.overview import build_overview
+    from analysis.report.overview import build_overview
 
     with console.status("Reporting every study ..."):
         page = build_overview(results)
@@ -161,8 +162,8 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Show the runs, settings and every number behind a cell's table entries."""
-    from ablations.grid import find
-    from analysis import explain as behind
+    from ablations.studies.grid import find
+    from analysis.report import explain as behind
 
     folder, code = results / study, find(cell).code
     if as_json:
@@ -181,9 +182,9 @@ def enhance(
     results: options.Results = RESULTS,
 ) -> None:
     """Enhance a recording with a network that a study has trained."""
-    from ablations.grid import find
-    from ablations.trained import trained_run
-    from smoe.enhance import enhance_file, load_enhancer
+    from ablations.runs.trained_networks import trained_run
+    from ablations.studies.grid import find
+    from smoe.evaluation.enhance import enhance_file, load_enhancer
 
     model, weights = trained_run(results, study, find(cell).code, seed)
     for note in enhance_file(load_enhancer(model, weights), source, target):
@@ -200,8 +201,8 @@ def register(
     tracking_uri: options.TrackingUri = None,
 ) -> None:
     """Put a trained network into MLflow's model registry, to load and serve it from there."""
-    from ablations.grid import find
-    from ablations.models import register as register_model
+    from ablations.studies.grid import find
+    from ablations.tracking.model_registry import register as register_model
 
     say(register_model(results, study, find(cell).code, seed, tracking_uri))
 
@@ -211,7 +212,7 @@ def ui(
     study: options.Study = "quick", results: options.Results = RESULTS, port: options.Port = 5000
 ) -> None:
     """Open the MLflow view of what has been run, on this machine only; Ctrl-C stops it."""
-    from ablations.ui import free_port, rebuild, serve
+    from ablations.tracking.mlflow_ui import free_port, rebuild, serve
 
     port = free_port(port)
     with console.status("Bringing MLflow up to the stored results ..."):
@@ -227,8 +228,8 @@ def bench(
     quick: options.Trial = False,
 ) -> None:
     """Time the network against its source carried out to the letter."""
-    from ablations.bench import bench as measure
-    from analysis.bench import report_bench
+    from ablations.bench.benchmark import bench as measure
+    from analysis.bench.report import report_bench
 
     path = measure(results, device, threads=threads, quick=quick, on_progress=console.print)
     report_bench(path.parent)
@@ -266,13 +267,13 @@ def check(
     """Report totals, levels, reverberation, refused files and leakage of a corpus."""
     from ablations.pipeline import prepare_corpus
     from smoe.corpora import cores
-    from smoe.corpora.check import check as check_corpus
+    from smoe.inspection.check import check as check_corpus
 
     corpus = prepare_corpus(data, results, console)
     say(check_corpus(corpus, metrics_jobs=cores() if metrics else 0))
     if figures:
-        from analysis.corpus_figures import draw_corpus
-        from smoe.corpora.facts import write_facts
+        from analysis.figures.corpus import draw_corpus
+        from smoe.inspection.facts import write_facts
 
         folder = results / "corpus" / corpus.data_hash[:12]
         write_facts(corpus, folder / "facts.npz")
@@ -281,31 +282,31 @@ def check(
 
 
 def _summarise(bundle: Path) -> "Summary":
-    from ablations.tracking import Summary
-    from analysis.answer import answer
-    from analysis.load import load_reported
-    from analysis.summaries import cell_summaries
+    from ablations.tracking.study_view import Summary
+    from analysis.bundle.load import load_reported
+    from analysis.findings.answer import answer
+    from analysis.tables.summaries import cell_summaries
 
     reported = load_reported(bundle)
     return Summary(answer(reported), cell_summaries(reported))
 
 
 def _draw(history: list, levels: dict, folder: Path) -> None:
-    from analysis.run_figures import draw_run
+    from analysis.figures.run import draw_run
 
     draw_run(history, levels, folder)
 
 
 def _seeds_needed(bundle: Path) -> list[str]:
     """How many seeds a study needs, from its own variance; nothing before it has results."""
-    from analysis.load import load_reported
-    from analysis.power import planned_seeds
+    from analysis.bundle.load import load_reported
+    from analysis.findings.power import planned_seeds
 
     return planned_seeds(load_reported(bundle)) if (bundle / "study.json").is_file() else []
 
 
 def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
-    from analysis.report import build_report, screen
+    from analysis.report.build import build_report, screen
 
     page, bundle = folder / "report.html", folder / "study.json"
     if rebuild or not page.exists() or page.stat().st_mtime < bundle.stat().st_mtime:
@@ -335,7 +336,7 @@ def _carry_out() -> None:
         if end.code:
             raise
     except Exception as error:
-        from ablations.refusals import refusal
+        from ablations.cli.refusals import refusal
 
         complain(f"Error: {refusal(error)}")
         sys.exit(2)

@@ -12,24 +12,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from ablations import backends
-from ablations.addresses import require_tracking
-from ablations.display import study_progress
-from ablations.emulation import emulation_warning
-from ablations.grid import expand
-from ablations.keep import look, require_nothing_lost, require_same_study
-from ablations.means import Means
-from ablations.plan import UNKNOWN_HASH, PlannedRun, by_level, plan
-from ablations.runner import Outcome, Watch, carry_out, in_order
-from ablations.store import RUNS_FOLDER, prepare_results
-from ablations.study import Study
+from ablations.bench.emulation import emulation_warning
+from ablations.bundles.replacing import look, require_nothing_lost, require_same_study
+from ablations.cli.display import study_progress
+from ablations.execution import backends
+from ablations.execution.resources import Means
+from ablations.execution.runner import Outcome, Watch, carry_out, in_order
+from ablations.runs.plan import UNKNOWN_HASH, PlannedRun, by_level, plan
+from ablations.runs.run_folder import RUNS_FOLDER, prepare_results
+from ablations.studies.grid import expand
+from ablations.studies.study import Study
+from ablations.tracking.addresses import require_tracking
 from smoe.atomic import write_atomic
 from smoe.errors import UserError
 from smoe.schema.text import plain
 
 if TYPE_CHECKING:
-    from ablations.mirror import Mirror
-    from ablations.tracking import Draw, Summarise
+    from ablations.tracking.live_writer import Mirror
+    from ablations.tracking.study_view import Draw, Summarise
 
 CORPUS_NOTE = "corpus.json"  # which prepared corpus a specification stood for last time
 
@@ -106,7 +106,7 @@ def run_study(
     require_same_study(kept, study, corpus.data_hash)
     runs = plan(study, results, corpus.data_hash)
     if choice.from_bundle:
-        from ablations.restore import restore_all
+        from ablations.bundles.restore import restore_all
 
         console.print(f"{restore_all(runs, results, study.name)} runs taken from bundles.")
     damaged = [path for run in runs for path in run.folder.set_aside_damage(run.config)]
@@ -145,9 +145,9 @@ def _parted(runs: list[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]
 def _mirror(
     study: Study, results: Path, tracking_uri: str | None, draw: "Draw", console: Console
 ) -> "Mirror":
-    from ablations.mirror import Mirror, claim_folder
-    from ablations.tracking import Tracker
-    from ablations.ui import describe
+    from ablations.tracking.live_writer import Mirror, claim_folder
+    from ablations.tracking.mlflow_ui import describe
+    from ablations.tracking.study_view import Tracker
 
     def tracker(before_write: Callable[[], None]) -> Tracker:
         text = describe(study.title, study.question)
@@ -158,7 +158,7 @@ def _mirror(
 
 def _watch(study: Study, runs: list[PlannedRun], show: Watch, mirror: "Mirror") -> Watch:
     """Shows progress and mirrors it; the first time of all runs, for some died with a runner."""
-    from ablations.tracked import from_folder
+    from ablations.tracking.run_contents import from_folder
 
     unseen = list(runs)
 
@@ -179,9 +179,9 @@ def _close(
     console: Console,
 ) -> bool:
     """Store the bundle and bring MLflow up to it; True if that is complete."""
-    from ablations.storing import store_bundle
-    from ablations.tracked import from_folder
-    from ablations.tracking import Summary
+    from ablations.bundles.storing import store_bundle
+    from ablations.tracking.run_contents import from_folder
+    from ablations.tracking.study_view import Summary
 
     summary = Summary()
     done = any(run.folder.is_done() for run in runs)

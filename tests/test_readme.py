@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 import run_all
-from analysis.answer import answer
-from analysis.load import load_reported
+from analysis.bundle.load import load_reported
+from analysis.findings.answer import answer
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from analysis.compare import judge, noise_kinds
-from analysis.load import load_reported
-from analysis.samples import difference
-from analysis.table_levels import against_dense, variant_name, variants
+from analysis.bundle.load import load_reported
+from analysis.findings.compare import judge, noise_kinds
+from analysis.statistics.samples import difference
+from analysis.tables.levels import against_dense, variant_name, variants
 
 RESULTS = Path(__file__).parents[1] / "results"
 PROSE = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())

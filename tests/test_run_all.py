@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import run_all
-from ablations.examples import EXAMPLES
+from ablations.cli.examples import EXAMPLES
 from tests.without import run_without
 
 ROOT = Path(__file__).parents[1]

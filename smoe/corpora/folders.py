@@ -23,16 +23,16 @@ from pathlib import Path
 
 import numpy as np
 
+from smoe.audio import acoustics
+from smoe.audio.decoding import unreadable
+from smoe.audio.reading import RefusedFileError, read
+from smoe.audio.sofa import responses
+from smoe.audio.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
+from smoe.audio.walking import everything, summarised
 from smoe.config import SAMPLE_RATE
-from smoe.corpora import acoustics
-from smoe.corpora.audio import RefusedFileError, read
-from smoe.corpora.decoding import unreadable
 from smoe.corpora.manifest import MANIFEST, OWN, declared_distinct, from_manifest
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused
-from smoe.corpora.sofa import responses
-from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
 from smoe.corpora.spec import comparable, is_folder
-from smoe.corpora.walking import everything, summarised
 from smoe.errors import UserError
 
 Progress = Callable[[str, int, int], None]

@@ -16,8 +16,8 @@ from typing import BinaryIO
 import numpy as np
 from scipy import signal
 
+from smoe.audio.acoustics import DIRECT_PATH_S
 from smoe.config import SAMPLE_RATE
-from smoe.corpora.acoustics import DIRECT_PATH_S
 from smoe.corpora.alike import same_sound
 from smoe.corpora.fingerprint import COARSE, FINE, RATE, Codes, fingerprint, matches
 from smoe.corpora.pool import KINDS, SPLITS, Recording, Refused

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from smoe.corpora.decoding import unreadable
-from smoe.corpora.sofa import responses
-from smoe.corpora.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
+from smoe.audio.decoding import unreadable
+from smoe.audio.sofa import responses
+from smoe.audio.source import KIND_FOLDERS, SPLIT_FOLDERS, Source
+from smoe.audio.walking import audio_by_name, summarised
 from smoe.corpora.spec import comparable
-from smoe.corpora.walking import audio_by_name, summarised
 from smoe.errors import UserError
 
 MANIFEST, RESPONSES, DISTINCT = OWN = ("manifest.csv", "rir_info.csv", "distinct.csv")

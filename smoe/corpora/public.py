@@ -13,14 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from smoe.audio.sofa import responses
+from smoe.audio.source import Source
+from smoe.audio.walking import walk
 from smoe.corpora import recordings
 from smoe.corpora.folders import complete, dealt_out, tree
 from smoe.corpora.pool import PAIRED
-from smoe.corpora.sofa import responses
-from smoe.corpora.source import Source
 from smoe.corpora.spec import comparable, folder, parts
 from smoe.corpora.voicebank import CLEAN_TEST, NOISY_TEST
-from smoe.corpora.walking import walk
 from smoe.errors import UserError
 
 Place = tuple[str, str]  # group, and split or "" where the publisher gives none

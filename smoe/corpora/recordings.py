@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from smoe.audio.sofa import responses
+from smoe.audio.source import Source
 from smoe.corpora.fetching import Wanted, WrongBytesError, fetch_all, reason, sha256_of
-from smoe.corpora.sofa import responses
-from smoe.corpora.source import Source
 from smoe.errors import UserError
 
 Progress = Callable[[str, int, int], None]

@@ -19,12 +19,12 @@ from typing import cast
 import numpy as np
 from joblib import Parallel, delayed
 
+from smoe.audio.resampling import resampled
 from smoe.config import SAMPLE_RATE
-from smoe.corpora import noises
 from smoe.corpora.pool import SPLITS, Recording
-from smoe.corpora.resampling import resampled
-from smoe.corpora.sentences import sentence
 from smoe.errors import UserError
+from smoe.synthesis import noises
+from smoe.synthesis.sentences import sentence
 
 Progress = Callable[[str, int, int], None]
 SEED = 20_260  # of the corpus as a whole
@@ -176,7 +176,7 @@ def _speak(talker: Voice, seconds: float) -> list[np.ndarray]:
     rng = np.random.default_rng((SEED, 2, talker.number))
     sentences = [sentence(talker.language, rng) for _ in range(max(2, round(seconds / SENTENCE_S)))]
     request = {**vars(talker), "voice": talker.espeak, "sentences": sentences}
-    espeak = find_spec("smoe.corpora.espeak")
+    espeak = find_spec("smoe.synthesis.espeak")
     assert espeak is not None and espeak.origin is not None
     program = [sys.executable, "-P", espeak.origin]
     result = subprocess.run(
@@ -235,7 +235,7 @@ def _noise(size: Size, split: str, family: str, take: int) -> list[Recording]:
 
 
 def _rooms(size: Size, split: str, room: int) -> list[Recording]:
-    from smoe.corpora.rooms import simulate  # pyroomacoustics is slow to import
+    from smoe.synthesis.rooms import simulate  # pyroomacoustics is slow to import
 
     # Spread evenly within each split, so that every split has dry and reverberant rooms.
     index = room - sum(size.rooms[: SPLITS.index(split)])

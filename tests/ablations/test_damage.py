@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ablations.plan import plan
-from ablations.study import load_study
+from ablations.runs.plan import plan
+from ablations.studies.study import load_study
 from tests.ablations.conftest import assert_same_bundle, command, run_all
 
 STUDY = ("run", "--study", "smoke", "--jobs", "2", "--results")

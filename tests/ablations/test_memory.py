@@ -15,10 +15,10 @@ from tests.ablations.conftest import ROOT
 SCRIPT = """
 import logging, resource, sys
 from pathlib import Path
-from ablations.isolate import preload
-from ablations.plan import plan
-from ablations.study import load_study
-from ablations.worker import Job, execute
+from ablations.execution.isolation import preload
+from ablations.runs.plan import plan
+from ablations.studies.study import load_study
+from ablations.execution.worker import Job, execute
 from smoe.corpora import open_corpus
 
 results, cache, batch_size, limit = Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])

@@ -17,10 +17,10 @@ from tests.processes import start
 from tests.test_readme import BLOCKS, PAGES, ROOT, block
 
 pytestmark = pytest.mark.slow
-# GPUs, servers and clusters have their own page, and test_cluster.py what can be had here.
+# GPUs, servers and clusters have their own page, and test_ray_cluster.py what can be had here.
 HERE = "\n".join(text for path, text in PAGES.items() if path.name != "large-studies.md")
 LINES = re.findall(r"^(?:python )(run_all\.py \S.*)$", HERE, re.MULTILINE)
-# What a command needs that is not here; `bench` runs in test_bench.py.
+# What a command needs that is not here; `bench` runs in test_benchmark.py.
 ELSEWHERE = re.compile(r"# *\((?:corpus|GPU|cluster|minutes)\)")
 TINY = """
 title = "Example"
@@ -109,7 +109,7 @@ def test_the_example_expert_is_a_third_expert(smoke: Path, tmp_path: Path):
     changed = suite_with(tmp_path, 'EXPERT_KINDS["hum"]')
     study = tiny_study(changed, smoke, "EMBDL.multi.implicit.global", n_experts=3)
     code = (
-        "from smoe.config import ModelConfig; from smoe.unet import SMoEEnhancedUNet;"
+        "from smoe.config import ModelConfig; from smoe.network.unet import SMoEEnhancedUNet;"
         "net = SMoEEnhancedUNet(ModelConfig(init_channels=2, n_experts=3));"
         "print([tuple(next(e.parameters()).shape[-2:]) for e in net.smoe['early_encoder'].experts])"
     )

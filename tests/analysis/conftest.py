@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.bundle import Bundle
-from analysis.load import load_bundle
+from analysis.bundle.contents import Bundle
+from analysis.bundle.load import load_bundle
 from tests.analysis.simulate import FULL, QUICK, Plan, write_bundle
 from tests.conftest import made_once
 from tests.without import run_without
@@ -46,7 +46,7 @@ def reported(tmp_path_factory, quick_folder) -> Path:
     def make(folder: Path) -> None:
         bundle = shutil.copytree(quick_folder, folder / "quick")
         code = (
-            "from pathlib import Path\nfrom analysis.report import build_report\n"
+            "from pathlib import Path\nfrom analysis.report.build import build_report\n"
             f"summary = build_report(Path({str(bundle)!r}))\n"
             "import sys\n"
             "own = {n for n, m in sys.modules.items() if n.startswith('smoe.') and m is not None}\n"

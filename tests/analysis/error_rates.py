@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import factorial, hypotheses, seed_noise
-from analysis import vocabulary as words
-from analysis.bundle import Bundle
-from analysis.clusters import Component, TestSet
-from analysis.load import load_reported
-from analysis.statistics import Interval, mean_interval
+from analysis.bundle import vocabulary as words
+from analysis.bundle.contents import Bundle
+from analysis.bundle.load import load_reported
+from analysis.statistics import factorial, hypotheses, seed_noise
+from analysis.statistics.clusters import Component, TestSet
+from analysis.statistics.intervals import Interval, mean_interval
 
 CORE = Path(__file__).parents[2] / "results" / "core"
 INTRACLASS = 0.15  # of the effects' utterances, for each kind of cluster; core shows 0.08 to 0.20

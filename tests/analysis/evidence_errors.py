@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import vocabulary as words
-from analysis.bundle import Bundle
-from analysis.claims import claims
-from analysis.evidence import evidence
-from analysis.evidence_page import Section, sections
-from analysis.load import load_reported
+from analysis.bundle import vocabulary as words
+from analysis.bundle.contents import Bundle
+from analysis.bundle.load import load_reported
+from analysis.findings.claims import claims
+from analysis.findings.evidence import evidence
+from analysis.report.evidence_page import Section, sections
 from tests.analysis.error_rates import CORE, Components, core_components, draw_scores
 
 ROUTED_NOISE = 1 / 3  # what another routing adds to a score, as a share of the score's noise

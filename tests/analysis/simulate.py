@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import vocabulary as words
+from analysis.bundle import vocabulary as words
 from smoe.schema.columns import TABLES
 
 CONTROLS = ["dense", "dense-params", "dense-macs", "uniform", "shuffled-labels"]

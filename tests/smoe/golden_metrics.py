@@ -10,9 +10,9 @@ from pathlib import Path
 
 from smoe.config import TestSetConfig
 from smoe.corpora import Corpus, open_corpus
-from smoe.corpora.test_set import test_set
-from smoe.evaluate import evaluate_unprocessed
+from smoe.evaluation.evaluate import evaluate_unprocessed
 from smoe.metrics import METRICS
+from smoe.mixtures.test_set import test_set
 
 GOLDEN = Path(__file__).with_suffix(".csv")
 CONFIG = TestSetConfig(crop_s=2.0, per_snr=1, clean=1)

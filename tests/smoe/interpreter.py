@@ -27,7 +27,7 @@ def mend(patch: pytest.MonkeyPatch) -> None:
         left, right = ((v.data.astype(np.uint32) << 16).view(np.float32) for v in (a, b))
         return interpreter.TensorHandle(left @ right + total.data, total.dtype.scalar)
 
-    patch.setattr("smoe.fused.tilings._SUM_COLUMNS", 256)
+    patch.setattr("smoe.ops.fused.tilings._SUM_COLUMNS", 256)
     patch.setattr(interpreter, "_patch_lang_tensor", patched)
     patch.setattr(interpreter.InterpreterBuilder, "create_dot", create_dot)
 
@@ -38,8 +38,8 @@ def exact_library(patch: pytest.MonkeyPatch) -> None:
     The processor's library is another one, and on many processors it sums bfloat16 in bfloat16,
     which no GPU does. A GPU's own is tested on a GPU.
     """
-    patch.setattr("smoe.fused.narrow_conv.by_library", _convolution)
-    patch.setattr("smoe.fused.narrow_conv.map_gradient_by_library", _map_gradient)
+    patch.setattr("smoe.ops.fused.narrow_conv.by_library", _convolution)
+    patch.setattr("smoe.ops.fused.narrow_conv.map_gradient_by_library", _map_gradient)
 
 
 def _convolution(x: Tensor, kernel: Tensor) -> Tensor:

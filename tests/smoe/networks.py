@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from smoe.config import POSITIONS, ModelConfig
-from smoe.initialise import initialise
-from smoe.unet import SMoEEnhancedUNet
+from smoe.network.initialise import initialise
+from smoe.network.unet import SMoEEnhancedUNet
 
 DOUBLE = torch.float64
 FLAGS: dict[str, Any] = {"init_channels": 1, "n_layers": 3, "smoe_layer_positions": POSITIONS}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from smoe.evaluate import _score_all
+from smoe.evaluation.evaluate import _score_all
 from smoe.metrics import METRICS, MetricError, estoi, pesq_wb, score, si_sdr_db, stoi
 
 RATE = 16_000

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ablations.plan import PlannedRun
-from ablations.restore import restore
-from ablations.tracked import from_bundle
-from ablations.trained import trained_run
-from analysis.all_tables import all_tables
-from analysis.load import BundleError, load_bundle
-from analysis.render import to_csv
+from ablations.bundles.restore import restore
+from ablations.runs.plan import PlannedRun
+from ablations.runs.trained_networks import trained_run
+from ablations.tracking.run_contents import from_bundle
+from analysis.bundle.load import BundleError, load_bundle
+from analysis.rendering.forms import to_csv
+from analysis.tables.all_tables import all_tables
 from smoe.errors import UserError
 
 TABLES = ("runs", "utterances", "routing", "history")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import smoe.schema.bundle
-from ablations.plan import plan
-from ablations.study import load_study
+from ablations.runs.plan import plan
+from ablations.studies.study import load_study
 from smoe.schema.digests import with_digests
 from tests.smoe.schema.damage import CELLS, FILES, damages, readers, small_copy, verdict
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ablations.terminal import PlainConsole
-from ablations.ui import describe
-from analysis.load import load_bundle
-from analysis.page import write_page
-from analysis.render import Column, Row, Table, to_latex, to_markdown
+from ablations.cli.terminal import PlainConsole
+from ablations.tracking.mlflow_ui import describe
+from analysis.bundle.load import load_bundle
+from analysis.rendering.forms import Column, Row, Table, to_latex, to_markdown
+from analysis.report.page import write_page
 from smoe.schema.text import markdown, plain, plain_lines
 from tests.ablations.conftest import run_here
 from tests.analysis.simulate import FULL, Plan, write_bundle
@@ -39,9 +39,9 @@ def test_the_terminal_shows_brackets_and_obeys_nothing():
 
 
 def test_progress_and_summary_lines_show_a_reason_as_it_stands(tmp_path: Path):
-    from ablations.display import _run_line
-    from ablations.plan import plan
-    from ablations.study import load_study
+    from ablations.cli.display import _run_line
+    from ablations.runs.plan import plan
+    from ablations.studies.study import load_study
 
     run = plan(load_study("smoke"), tmp_path, "d")[1]
     run.folder.path.mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_the_page_shows_the_text_of_a_hostile_bundle(tmp_path: Path):
     study["failed"] = [{"cell": "dense", "seed": 1, "class": "error", "reason": NASTY}]
     study |= {"corpus": NASTY, "python": NASTY, "packages": {NASTY: NASTY}}
     path.write_text(json.dumps(study))
-    from analysis.figures import all_figures
+    from analysis.figures.all_figures import all_figures
 
     bundle = load_bundle(folder)
     page = tmp_path / "report.html"

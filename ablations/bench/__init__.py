@@ -1,0 +1,1 @@
+"""What training and inference cost on this machine, measured against the literal source."""

@@ -1,0 +1,1 @@
+"""Carrying runs out: one by one or side by side, in processes, on GPUs, with Ray or Slurm."""

@@ -1,0 +1,1 @@
+"""Runs on disk: what is to be done, who works on it, what is finished, and the time left."""

@@ -1,0 +1,1 @@
+"""Stored results that travel between machines: verified, put together, packed and unpacked."""

@@ -1,0 +1,1 @@
+"""Tables and figures of the benchmark, from its stored measurements."""

@@ -1,0 +1,1 @@
+"""A study's stored results as the reports know them, with their words and their parts."""

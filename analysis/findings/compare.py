@@ -1,0 +1,226 @@
+"""Verdicts: what may be said of a family of paired differences."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from analysis.bundle import vocabulary as words
+from analysis.bundle.contents import Bundle
+from analysis.bundle.verdict_rules import FEWEST_SEEDS, VerdictRules
+from analysis.statistics import hypotheses
+from analysis.statistics.clusters import Component
+from analysis.statistics.intervals import Interval, mean_interval, stack
+from analysis.statistics.samples import Sample, difference
+from analysis.statistics.seed_noise import moderated
+
+TOO_FEW_SEEDS = "too few seeds"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One paired difference among its family.
+
+    Attributes:
+        interval: Mean difference with its 95 % interval (not adjusted).
+        p: Chance of a difference this large if there is none, for other seeds and utterances.
+        p_holm: The same after Holm over the family.
+        p_equivalent: Two one-sided tests within the margin, after Holm; NaN without a margin.
+        n_family: Comparisons in the family.
+        margin: Declared equivalence margin; None without one.
+        gain: What the dense network gains over the unprocessed input; NaN if not known.
+        improvement: Probability that the first cell scores higher on an utterance.
+        by_seed: Mean difference in each seed.
+        n_utterances: Utterances paired.
+        alpha: Level of the family.
+    """
+
+    interval: Interval
+    p: float
+    p_holm: float
+    p_equivalent: float
+    n_family: int
+    margin: float | None
+    gain: float
+    improvement: Interval
+    by_seed: tuple[float, ...]
+    n_utterances: int
+    alpha: float
+
+    @property
+    def n_seeds(self) -> int:
+        """Seeds paired."""
+        return len(self.by_seed)
+
+    @property
+    def decided(self) -> bool:
+        """Whether it differs from zero after Holm, over enough seeds."""
+        return self.n_seeds >= FEWEST_SEEDS and bool(self.p_holm < self.alpha)
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, `equivalent`, `undecided` or `too few seeds`.
+
+        A difference that is decided and surely within the margin is `better, within margin`.
+        """
+        if self.n_seeds < FEWEST_SEEDS:
+            return TOO_FEW_SEEDS
+        equivalent = self.p_equivalent < self.alpha
+        if self.decided:
+            direction = "better" if self.interval.estimate > 0 else "worse"
+            return f"{direction}, within margin" if equivalent else direction
+        return "equivalent" if equivalent else "undecided"
+
+    @property
+    def verdict_text(self) -> str:
+        """The verdict as tables print it: no equivalence without what the margin is a share of."""
+        verdict = self.verdict
+        if "equivalent" in verdict or "within" in verdict:
+            return f"{verdict} ({margin_share(self.margin, self.gain)})"
+        return verdict
+
+    def detectable(self, comparisons: int = 1) -> float:
+        """Return the smallest difference found with 80 % power in a family of this size."""
+        return hypotheses.detectable_effect(self.interval.components, self.alpha, comparisons)
+
+
+def margin_share(margin: float | None, gain: float) -> str:
+    """Return a margin as a share of what the dense network gains: `24 % of gain`."""
+    if margin is None or not gain > 0:
+        return "dense gain not known"
+    return f"{margin / gain * 100:.0f} % of gain"
+
+
+def judge(
+    bundle: Bundle,
+    differences: list[Sample | None],
+    metric: str,
+    families: list[str] | None = None,
+    kinds: list[str] | None = None,
+) -> list[Comparison | None]:
+    """Compare differences; None (nothing to compare) stays None.
+
+    Args:
+        bundle: The study.
+        differences: Paired differences.
+        metric: What they are differences of.
+        families: Family of each difference, for Holm; None if all are one. One family all the same
+            if the study declares the whole table as its family.
+        kinds: Kind of each difference: those of one kind are alike in noise and learn their
+            training variance from each other (`seed_noise`). None if each has its own.
+    """
+    result: list[Comparison | None] = [None] * len(differences)
+    used = {i: s for i, s in enumerate(differences) if s is not None and s.n_utterances}
+    if not used:
+        return result
+    rules, samples = bundle.rules, list(used.values())
+    seeds = _seed_components(samples, [kinds[i] for i in used] if kinds else None)
+    intervals = [
+        mean_interval(*sample.values(), seeds=component)
+        for sample, component in zip(samples, seeds, strict=True)
+    ]
+    apart = families if rules.family == "group" else None
+    member = np.array([apart[i] if apart else "" for i in used])
+    family = stack(intervals)
+    p = hypotheses.random_effects_p(family)
+    p_holm = _holm_within(p, member)
+    margin = rules.margins.get(metric)
+    p_equivalent = np.full(len(used), np.nan)
+    if margin is not None:
+        p_equivalent = _holm_within(hypotheses.equivalence_p(family, margin), member)
+    gain = dense_gain(bundle, metric)
+    for row, (i, sample) in enumerate(used.items()):
+        result[i] = Comparison(
+            intervals[row], float(p[row]), float(p_holm[row]), float(p_equivalent[row]),
+            int((member == member[row]).sum()), margin, gain,
+            improvement=hypotheses.probability_of_improvement(*sample.values()),
+            by_seed=tuple(sample.values()[0].mean(axis=1).tolist()),
+            n_utterances=sample.n_utterances, alpha=rules.alpha,
+        )  # fmt: skip
+    return result
+
+
+def _seed_components(samples: list[Sample], kinds: list[str] | None) -> list[Component | None]:
+    """Return the moderated training variance of each sample; None where it is its own.
+
+    Samples learn from each other if they are of one kind and have the same seeds.
+    """
+    found: list[Component | None] = [None] * len(samples)
+    alike: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for i, sample in enumerate(samples):
+        if kinds is not None and len(sample.seeds) > 1:
+            alike.setdefault((kinds[i], sample.seeds), []).append(i)
+    for group in alike.values():
+        component = moderated(np.stack([samples[i].values()[0].mean(axis=1) for i in group]))
+        for row, i in enumerate(group):
+            variance, df = np.asarray(component.variance), np.asarray(component.df)
+            found[i] = Component(variance[row], df[row])
+    return found
+
+
+def noise_kinds(bundle: Bundle, cells: list[str]) -> list[str]:
+    """Return each cell's kind of difference to a dense network: with or without late decoder.
+
+    Late-decoder cells vary several times as much between trainings as others (STOI and SI-SDR).
+    """
+    late = [bundle.has(c) and bool(bundle.cell_row(c)["late_decoder"]) for c in cells]
+    return ["late decoder" if has else "no late decoder" for has in late]
+
+
+def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
+    adjusted = np.empty(len(p_values))
+    for family in np.unique(families):
+        adjusted[families == family] = hypotheses.holm(p_values[families == family])
+    return adjusted
+
+
+@lru_cache(maxsize=32)
+def dense_gain(bundle: Bundle, metric: str) -> float:
+    """Return what the dense network gains over the unprocessed input; NaN without either.
+
+    Mean over the distorted utterances: the scale on which a margin is large or small.
+    """
+    pair = differences_to(bundle, [words.DENSE], [words.UNPROCESSED], metric)[0]
+    mean = pair.mean() if pair is not None else None
+    return float(mean.estimate) if mean is not None else np.nan
+
+
+def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
+    """Return `±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
+    name, margin = words.METRICS[metric], rules.margins.get(metric)
+    if margin is None:
+        return f"no margin for {name.label}"
+    return f"±{margin:g} {name.unit_label} ({margin_share(margin, gain)})"
+
+
+def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:
+    """Return the row that is better than every other one after Holm; None if no row is.
+
+    The family is the row with the highest mean against each other row.
+    """
+    means = {i: float(m.estimate) for i, s in enumerate(samples) if s and (m := s.mean())}
+    if len(means) < 2:
+        return None
+    best = max(means, key=lambda i: means[i])
+    winner, others = samples[best], [samples[i] for i in means if i != best]
+    pairs = [difference(winner, other) if winner and other else None for other in others]
+    if all(c is not None and c.verdict.startswith("better") for c in judge(bundle, pairs, metric)):
+        return best
+    return None
+
+
+def differences_to(
+    bundle: Bundle, cells: list[str], references: list[str | None], metric: str,
+    conditions: tuple[str, ...] = words.DISTORTED,
+) -> list[Sample | None]:  # fmt: skip
+    """Pair cells with their references; None where either is missing."""
+    mask = bundle.in_conditions(conditions)
+    result: list[Sample | None] = []
+    for cell, reference in zip(cells, references, strict=True):
+        known = reference is not None and bundle.has(cell) and bundle.has(reference)
+        if not known or cell == reference:
+            result.append(None)
+            continue
+        pair = difference(bundle.sample(cell, metric), bundle.sample(str(reference), metric))
+        result.append(pair.restrict(mask))
+    return result

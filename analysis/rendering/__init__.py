@@ -1,0 +1,1 @@
+"""Tables as data, and the files and forms in which they are stored."""

@@ -1,0 +1,1 @@
+"""Reports of stored studies: files, pages, the overview, and what is behind an entry."""

@@ -1,0 +1,1 @@
+"""Trained networks at work: enhancing recordings, scoring the test set, other routing."""

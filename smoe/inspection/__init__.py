@@ -1,0 +1,1 @@
+"""What a corpus holds, and how its test set scores before any network has seen it."""

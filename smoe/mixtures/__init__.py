@@ -1,0 +1,1 @@
+"""Mixtures of speech, noise and reverberation: batches to train on, and the test set."""

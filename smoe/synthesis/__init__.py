@@ -1,0 +1,1 @@
+"""Sounds made here for the embedded corpus: sentences, voices, noises and rooms."""

@@ -1,0 +1,1 @@
+"""Training of networks: losses, the training step, the loop, checkpoints and memory."""
