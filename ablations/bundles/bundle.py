@@ -70,10 +70,7 @@ def write_bundle(
         before_write: Called before each file is written; what it raises ends the writing.
     """
     done = [run for run in runs if run.folder.is_done()]
-    rows = pd.DataFrame([_run_row(run) for run in done]).astype(
-        {"batch_parts": "Int8"} if done else {}
-    )
-    files = {"runs.parquet": _parquet(rows)}
+    files = {"runs.parquet": _parquet(runs_table([_run_row(run) for run in done]))}
     tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
     for name, columns in tables.items():
         files[f"{name}.parquet"] = _parquet(_collect(done, f"{name}.parquet", columns))
@@ -92,6 +89,12 @@ def write_bundle(
         write_atomic(folder / name, content)
     if example:
         _write_audio(example, folder / "audio")
+
+
+def runs_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the table of runs, whose types follow from all of its rows."""
+    table = pd.DataFrame(rows)
+    return table.astype({"batch_parts": "Int8"}) if "batch_parts" in table else table
 
 
 def _run_row(run: PlannedRun) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 from ablations.execution.ray_connection import connect
+from ablations.execution.submitit_library import require_submitit
 from smoe.corpora import cores
 from smoe.errors import UserError
 
@@ -73,8 +74,6 @@ def means_of(
     if backend == "ray":
         device, fit, processors = _of_cluster(device, address)
     elif backend == "slurm":
-        from ablations.execution.slurm import require_submitit
-
         require_submitit()
         device, fit, processors = "cuda" if device == "cuda" else "cpu", cores(), cores()
     else:

@@ -1,7 +1,6 @@
 """Runs as jobs of Slurm, through submitit; without a Slurm, as processes of this machine."""
 
 import contextlib
-import importlib
 import io
 import subprocess
 import time
@@ -11,6 +10,7 @@ from typing import Any
 
 from ablations.execution.isolation import RunEnd, end_on_disk, run_isolated
 from ablations.execution.resources import Means, is_whole
+from ablations.execution.submitit_library import require_submitit
 from ablations.execution.worker import Job
 from ablations.runs.run_folder import RUNS_FOLDER
 from smoe.errors import UserError
@@ -22,20 +22,6 @@ REASON_CHARACTERS = 200
 # States of Slurm in which a job ends that did not end by itself.
 TAKEN_AWAY = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REQUEUED", "RESIZING", "REVOKED")
 TIME_LIMIT = ("TIMEOUT", "DEADLINE")
-
-
-def require_submitit() -> Any:
-    """Import submitit and return it.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return importlib.import_module("submitit")
-    except ImportError as error:
-        raise UserError(
-            'The Slurm backend needs the extra "slurm": pip install -e ".[slurm]".'
-        ) from error
 
 
 def slurm_attempts(jobs: list[Job], means: Means) -> Iterator[RunEnd]:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
-from ablations.bundles.bundle import table_bytes
+from ablations.bundles.bundle import runs_table, table_bytes
 from ablations.studies.grid import UNPROCESSED
 from ablations.travel.part import Part
 
@@ -39,7 +38,7 @@ def merged_runs(parts: list[Part], order: list[str], owner: dict[str, int]) -> b
     rows = [part.runs() for part in parts]
     columns = _columns([part.tables[RUNS] for part in parts])
     chosen = [rows[owner[run_id]][run_id] for run_id in order]
-    frame = pd.DataFrame([{name: row.get(name) for name in columns} for row in chosen])
+    frame = runs_table([{name: row.get(name) for name in columns} for row in chosen])
     return table_bytes(pa.Table.from_pandas(frame, preserve_index=False))
 
 
