@@ -6,7 +6,6 @@ Without a command it runs the quick study: corpus, grid, MLflow, tables, figures
 import json
 import logging
 import os
-import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -87,9 +86,11 @@ def run(
     from ablations.execution.resources import means_of
     from ablations.pipeline import Choice, run_study
     from ablations.studies.study import load_study
+    from smoe.schema.names import options_of
 
     chosen = load_study(study, data, settings or [])
     require_packages((*TRAINING, *REPORTING))
+    choice = Choice(tuple(only or ()), limit, retry, from_bundle)
     limits = {"max_hours": max_hours, "timeout_hours": timeout}
     where = {"address": address, "slurm": tuple(slurm or ())}
     means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)
@@ -97,15 +98,15 @@ def run(
         chosen,
         results,
         means,
-        Choice(tuple(only or ()), limit, retry, from_bundle),
+        choice,
         tracking_uri=tracking_uri,
         summarise=_summarise,
         draw=_draw,
         console=console,
     )
     if with_report and (outcome.skipped or outcome.done):
-        _last_screen(chosen.name, results / chosen.name)
-    for line in outcome_lines(outcome):
+        _last_screen(chosen.name, results)
+    for line in outcome_lines(outcome, options_of(study, results)):
         say(line)
     if outcome.failed:
         raise typer.Exit(1)
@@ -123,16 +124,20 @@ def plan(
 
     Once the study has results of two seeds, it also says how many seeds a difference needs.
     """
+    from ablations.bundles.replacing import stored_keys
     from ablations.cli.summary import plan_rows, summary_lines
     from ablations.pipeline import study_plan
     from ablations.studies.study import load_study
 
     chosen = load_study(study, data, settings or [])
     runs = study_plan(chosen, results)
+    stored = stored_keys(results / chosen.name, chosen)
     if as_json:
-        say(json.dumps(plan_rows(runs), indent=1))
+        say(json.dumps(plan_rows(runs, stored), indent=1))
         return
-    for line in [*summary_lines(chosen, runs, results), *_seeds_needed(results / chosen.name)]:
+    for line in summary_lines(chosen, runs, results, stored):
+        console.print(line)
+    for line in _seeds_needed(results / chosen.name):
         console.print(line)
 
 
@@ -143,8 +148,11 @@ def report(
     every: options.Every = False,
 ) -> None:
     """Rebuild tables and figures from stored results alone."""
+    from smoe.schema.names import require_stored
+
     if not every:
-        _last_screen(study, results / study, rebuild=True)
+        require_stored(results, study)
+        _last_screen(study, results, rebuild=True)
         return
     from analysis.report.overview import build_overview
 
@@ -162,14 +170,15 @@ def explain(
     as_json: options.Json = False,
 ) -> None:
     """Show the runs, settings and every number behind a cell's table entries."""
-    from ablations.studies.grid import find
+    from smoe.schema.names import require_cell
+
+    require_cell(results, study, cell)
     from analysis.report import explain as behind
 
-    folder, code = results / study, find(cell).code
     if as_json:
-        say(json.dumps(behind.cell_facts(folder, code), indent=1, allow_nan=False))
+        say(json.dumps(behind.cell_facts(results / study, cell), indent=1, allow_nan=False))
         return
-    say(behind.explain(folder, code), end="")
+    say(behind.explain(results / study, cell), end="")
 
 
 @app.command(epilog=examples("enhance"))
@@ -180,16 +189,26 @@ def enhance(
     study: options.Study = "quick",
     seed: options.Seed = 0,
     results: options.Results = RESULTS,
+    force: options.Force = False,
 ) -> None:
-    """Enhance a recording with a network that a study has trained."""
-    from ablations.runs.trained_networks import trained_run
-    from ablations.studies.grid import find
-    from smoe.evaluation.enhance import enhance_file, load_enhancer
+    """Enhance a recording, or a folder of them, with a network that a study has trained.
 
-    model, weights = trained_run(results, study, find(cell).code, seed)
-    for note in enhance_file(load_enhancer(model, weights), source, target):
-        console.print(f"{source.name}: {note}")
-    console.print(f"Wrote {target}.")
+    Sample rate, channels and bit depth stay. Inputs are never overwritten, other files only with
+    --force. Exit status 1: some file of a folder could not be enhanced.
+    """
+    from ablations.cli.enhancing import enhance_all, outcome_lines
+    from ablations.runs.trained_networks import trained_run
+    from smoe.evaluation.enhance_plan import plan_enhancement
+
+    model, weights = trained_run(results, study, cell, seed)
+    chosen = plan_enhancement(source, target, force=force)
+    from smoe.evaluation.enhance import load_enhancer  # PyTorch, only now
+
+    failed = enhance_all(load_enhancer(model, weights), chosen, console, force=force)
+    for line in outcome_lines(chosen, target, failed):
+        say(line)
+    if failed:
+        raise typer.Exit(1)
 
 
 @app.command(cls=CellCommand, epilog=examples("register"))
@@ -209,15 +228,19 @@ def register(
 
 @app.command(epilog=examples("ui"))
 def ui(
-    study: options.Study = "quick", results: options.Results = RESULTS, port: options.Port = 5000
+    study: options.Study = "quick",
+    results: options.Results = RESULTS,
+    port: options.Port = 5000,
+    tracking_uri: options.TrackingUri = None,
 ) -> None:
-    """Open the MLflow view of what has been run, on this machine only; Ctrl-C stops it."""
-    from ablations.tracking.mlflow_ui import free_port, rebuild, serve
+    """Open the MLflow view of what has been run, on this machine only; Ctrl-C stops it.
 
-    port = free_port(port)
-    with console.status("Bringing MLflow up to the stored results ..."):
-        experiment_id = rebuild(results, study, _summarise, _draw)
-    serve(results, port, experiment_id, console)
+    It opens with the means of each network; the trainings follow while it is open. A tracking
+    server that runs already is brought up to the results instead.
+    """
+    from ablations.tracking.ui_open import open_view
+
+    open_view(results, study, port, tracking_uri, console, _summarise, _draw_example)
 
 
 @app.command(epilog=examples("bench"))
@@ -285,16 +308,24 @@ def _summarise(bundle: Path) -> "Summary":
     from ablations.tracking.study_view import Summary
     from analysis.bundle.load import load_reported
     from analysis.findings.answer import answer
-    from analysis.tables.summaries import cell_summaries
+    from analysis.tables.summaries import add_differences, cell_summaries
 
     reported = load_reported(bundle)
-    return Summary(answer(reported), cell_summaries(reported))
+    cells = cell_summaries(reported)
+    verdicts = add_differences(reported, cells)
+    return Summary(answer(reported), cells, verdicts)
 
 
 def _draw(history: list, levels: dict, folder: Path) -> None:
     from analysis.figures.run import draw_run
 
     draw_run(history, levels, folder)
+
+
+def _draw_example(_: list, levels: dict, folder: Path) -> None:
+    """Draw spectrograms alone: MLflow draws the history itself, and figures of all take long."""
+    if levels:
+        _draw([], levels, folder)
 
 
 def _seeds_needed(bundle: Path) -> list[str]:
@@ -305,15 +336,18 @@ def _seeds_needed(bundle: Path) -> list[str]:
     return planned_seeds(load_reported(bundle)) if (bundle / "study.json").is_file() else []
 
 
-def _last_screen(study: str, folder: Path, *, rebuild: bool = False) -> None:
+def _last_screen(study: str, results: Path, *, rebuild: bool = False) -> None:
     from analysis.report.build import build_report, screen
+    from smoe.schema.names import options_of
 
-    page, bundle = folder / "report.html", folder / "study.json"
-    if rebuild or not page.exists() or page.stat().st_mtime < bundle.stat().st_mtime:
-        build_report(folder)
+    folder = results / study
+    page, stored = folder / "report.html", folder / "study.json"
+    built = None
+    if rebuild or not page.exists() or page.stat().st_mtime < stored.stat().st_mtime:
+        built = build_report(folder)
     if not console.quiet:
-        say(screen(folder))
-        say(f"MLflow   python run_all.py ui --study {shlex.quote(study)}")
+        say(screen(folder, built))
+        say(f"MLflow   python run_all.py ui {options_of(study, results)}")
 
 
 def entry() -> None:

@@ -46,7 +46,7 @@ class Choice:
         from_bundle: Whether what the study's bundle has is taken for done.
 
     Raises:
-        UserError: `retry` is something else.
+        UserError: `retry` is something else, or a pattern names no cell.
     """
 
     only: tuple[str, ...] = ()
@@ -57,6 +57,7 @@ class Choice:
     def __post_init__(self) -> None:
         if self.retry not in (None, "failed"):
             raise UserError(f'--retry takes only "failed", not "{self.retry}".')
+        expand(self.only)
 
     def of(self, runs: list[PlannedRun], unfinished: list[PlannedRun]) -> list[PlannedRun]:
         """Choose from the unfinished runs of a plan; they come in the plan's order."""
@@ -151,7 +152,9 @@ def _mirror(
 
     def tracker(before_write: Callable[[], None]) -> Tracker:
         text = describe(study.title, study.question)
-        return Tracker(study.name, text, study.data, results, tracking_uri, draw, before_write)
+        return Tracker(
+            study.name, text, study.data, results, tracking_uri, draw, before_write, study.cells
+        )
 
     return Mirror(tracker, claim_folder(results, study.name), console)
 

@@ -16,7 +16,7 @@ from ablations.studies.study import Study
 from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.errors import UserError
-from smoe.schema.bundle import EXAMPLES, read_bundle
+from smoe.schema.bundle import EXAMPLES, describe_bundle, read_bundle, read_runs
 from smoe.schema.columns import TABLES
 from smoe.schema.digests import digest
 from smoe.schema.errors import BundleError
@@ -43,7 +43,7 @@ class Kept:
 
     def lost(self, runs: Iterable[PlannedRun]) -> list[Key]:
         """Return the finished runs of the bundle for which none of these could stand."""
-        at_hand = {_key(run) for run in runs}
+        at_hand = {key_of(run) for run in runs}
         return sorted({key for key in self.runs.values() if key not in at_hand}, key=str)
 
     def differs(self, runs: Iterable[PlannedRun]) -> bool:
@@ -57,13 +57,29 @@ def look(folder: Path) -> Kept:
         stored = read_bundle(folder)
     except BundleError:
         return Kept(folder, None, {})
-    varied = [name for name in stored.study["study"].get("vary") or {} if name in stored.runs]
+    keys = _keys(stored.runs, stored.study)
+    return Kept(folder, stored.study, dict(keys))
+
+
+def stored_keys(folder: Path, study: Study) -> set[Key]:
+    """Return the finished runs of a bundle as `key_of` knows them; none of another study's."""
+    try:
+        described, runs = describe_bundle(folder), read_runs(folder)
+    except BundleError:
+        return set()
+    if _other_setting(described, study, None):
+        return set()
+    return {key for _, key in _keys(runs, described)}
+
+
+def _keys(runs: pd.DataFrame, study: dict[str, Any]) -> list[tuple[str, Key]]:
+    """Return the id of each run of a bundle with its cell, seed and varied settings."""
+    varied = [name for name in study["study"].get("vary") or {} if name in runs]
     columns = ["cell", "seed", *varied]
-    keys = {
-        str(row["run_id"]): tuple(_value(row[name]) for name in columns)
-        for row in stored.runs.to_dict("records")
-    }
-    return Kept(folder, stored.study, keys)
+    return [
+        (str(row["run_id"]), tuple(_value(row[name]) for name in columns))
+        for row in runs.to_dict("records")
+    ]
 
 
 def require_same_study(kept: Kept, study: Study, data_hash: str | None) -> None:
@@ -180,8 +196,8 @@ def _held(kept: Kept, lost: list[Key], why: str) -> str:
     return f"{kept.folder} holds finished runs that {why} ({cell} seed {seed:.0f}{more})"
 
 
-def _key(run: PlannedRun) -> Key:
-    """A run as its study sees it; varied settings are part of it where the plan has them."""
+def key_of(run: PlannedRun) -> Key:
+    """Return a run as its study sees it; varied settings are part of it where the plan has them."""
     return (run.cell, run.seed, *map(_value, getattr(run, "level", {}).values()))
 
 

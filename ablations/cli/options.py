@@ -30,8 +30,11 @@ Every = Annotated[
     bool, typer.Option("--all", help="Every stored study, a page over all, how robust they are.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
-Source = Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech.")]
-Target = Annotated[Path, typer.Argument(metavar="OUT", help="Where to write 16 kHz mono.")]
+Source = Annotated[Path, typer.Argument(metavar="IN", help="A recording of speech, or a folder.")]
+Target = Annotated[
+    Path, typer.Argument(metavar="OUT", help="Where to write: a file, or a folder for a folder.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what OUT holds; never IN.")]
 BenchDevice = Annotated[str, typer.Option(help="cpu or cuda.")]
 BenchThreads = Annotated[int, typer.Option(min=0, max=4096, help="0: all cores.")]
 Trial = Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")]
@@ -66,7 +69,10 @@ Slurm = Annotated[
     ),
 ]
 TrackingUri = Annotated[
-    str | None, typer.Option(help="MLflow server or database; default: SQLite in RESULTS.")
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI", help="MLflow server or database; default: SQLite in RESULTS."
+    ),
 ]
 Only = Annotated[
     list[str] | None, typer.Option(help="Cells to run now, e.g. 'EMBDL.*'; can be repeated.")

@@ -21,6 +21,11 @@ def sqlite_uri(path: Path) -> str:
     return uri.replace("sqlite:", "sqlite+pysqlite:", 1)
 
 
+def is_server(uri: str) -> bool:
+    """Whether an address is that of a running tracking server."""
+    return uri.partition(":")[0] in SERVERS
+
+
 def require_tracking(uri: str | None) -> None:
     """Refuse, before any work, an address that no tracking store can be reached at.
 

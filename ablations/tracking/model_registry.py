@@ -14,9 +14,9 @@ import smoe
 from ablations.runs.trained_networks import trained_run
 from ablations.tracking.limits import NAME, bounded
 from ablations.tracking.live_writer import turn
+from ablations.tracking.mlflow_database import default_uri
 from ablations.tracking.mlflow_ui import bundle_tracker
 from ablations.tracking.run_contents import from_bundle
-from ablations.tracking.study_view import default_uri
 from smoe.config import SAMPLE_RATE, ModelConfig
 from smoe.errors import UserError
 from smoe.schema.text import plain

@@ -1,7 +1,6 @@
 """What MLflow is told of a run, taken from its folder while it works or from a bundle later."""
 
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,18 @@ from pydantic import ValidationError
 from ablations.bundles.bundle import example_levels
 from ablations.runs.plan import PlannedRun
 from ablations.runs.run_folder import RunFolder
-from ablations.studies.grid import UNPROCESSED, find, resolve
-from smoe.config import POSITIONS, RunConfig
+from ablations.studies.grid import UNPROCESSED, resolve
+from ablations.studies.variation import at_level
+from ablations.tracking.shown_cells import cell_params, cell_tags, describe_cell, run_name
+from smoe.config import RunConfig
 from smoe.metrics import METRICS
 from smoe.schema.bundle import read_bundle
 from smoe.schema.errors import BundleError
 from smoe.schema.text import plain
 
 DISTORTED = ("noise", "reverb", "both")
-AXES = ("expert_mode", "routing", "router_scope")
 COSTS = ("params", "macs", "train_s", "inference_rtf")
+COUNTS = ("params", "macs")  # shown as whole numbers
 Rows = list[dict[str, Any]]
 Levels = dict[str, np.ndarray]
 
@@ -40,6 +41,7 @@ class TrackedRun:
         state: As of `PlannedRun.state`.
         history: Gives the rows logged so far.
         final: Gives scores and costs; only of a run that is done.
+        utterances: Gives the number of test utterances; only of a run that is done.
         levels: Gives example spectrograms as of a bundle's `examples.npz`; empty if none are here.
         audio: `examples.npz` with recordings to listen to; None where it is not here.
     """
@@ -52,6 +54,7 @@ class TrackedRun:
     state: str
     history: Callable[[], Rows]
     final: Callable[[], dict[str, float]]
+    utterances: Callable[[], int]
     levels: Callable[[], Levels]
     audio: Path | None
 
@@ -70,19 +73,28 @@ def from_folder(run: PlannedRun, study: str) -> TrackedRun:
         routing = pd.read_parquet(folder.file("routing.parquet"))
         return _final(scores, routing, folder.read_json("run.json") or {})
 
+    def utterances() -> int:
+        scores = pd.read_parquet(folder.file("utterances.parquet"), columns=["utterance"])
+        return scores["utterance"].nunique()
+
+    level = {name: value for name, value in run.level.items() if value is not None}
     audio = folder.file("examples.npz") if folder.file("examples.npz").exists() else None
     record = folder.read_json("run.json") or {}
     hashes = {"config_hash": run.config.identity(), "data_hash": run.config.data_hash}
     code = {key: record.get(key) or "" for key in ("git_commit", "device")}
     return TrackedRun(
         run_id=folder.run_id,
-        name=_name(run.cell, run.seed),
+        name=run_name(run.cell, f"seed {run.seed}", level),
         tags={**_tags(study, run.cell), **hashes, **code},
-        params=_params(run.cell, run.seed, run.config.model_dump()),
+        params={
+            **_params(run.cell, run.seed, run.config.model_dump()),
+            **_level_params(level),
+        },
         config=lambda: run.config,
         state=run.state(),
         history=history,
         final=final,
+        utterances=utterances,
         levels=lambda: example_levels(run.cell, audio) if audio else {},
         audio=audio,
     )
@@ -100,6 +112,7 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
     parts = [dict(list(table.groupby("run_id", observed=True))) for table in tables]
     base, levels = config_of(folder, study), stored.examples
     settings = base.model_dump()
+    varied = [name for name in study["study"].get("vary") or {} if name in runs]
     shown = runs.loc[runs["cell"] == str(levels.get("cell", "")), "run_id"].head(1).tolist()
 
     def tracked(row: dict[str, Any]) -> TrackedRun:
@@ -107,17 +120,19 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
         scores, routing, history = (
             part.get(row["run_id"], none) for part, none in zip(parts, empty, strict=True)
         )
+        level = {name: _exact(row[name]) for name in varied if _is_set(row[name])}
         audio = RunFolder.known_as(folder.parent, row["run_id"]).file("examples.npz")
         keys = ("config_hash", "data_hash", "git_commit", "device")
         return TrackedRun(
             run_id=row["run_id"],
-            name=_name(row["cell"], row["seed"]),
+            name=run_name(row["cell"], f"seed {row['seed']}", level),
             tags={**_tags(folder.name, row["cell"]), **{key: row[key] for key in keys}},
-            params=_params(row["cell"], row["seed"], settings),
-            config=lambda: resolve(row["cell"], base),
+            params={**_params(row["cell"], row["seed"], settings), **_level_params(level)},
+            config=lambda: resolve(row["cell"], at_level(base, level)),
             state="done",
             history=lambda: _records(history),
             final=lambda: _final(scores, routing, row),
+            utterances=scores["utterance"].nunique,
             levels=lambda: levels if row["run_id"] in shown else {},
             audio=audio if audio.exists() else None,
         )
@@ -147,40 +162,9 @@ def config_of(folder: Path, study: dict[str, Any]) -> RunConfig:
     return config
 
 
-def _name(cell: str, seed: int) -> str:
-    return cell if cell == UNPROCESSED else f"{cell} seed {seed}"
-
-
-def cell_params(code: str) -> dict[str, str]:
-    """A cell's placement, five booleans and axes, as params of MLflow."""
-    cell = find(code)
-    if cell.code == UNPROCESSED:
-        return {"placement": "none"}
-    values = {
-        "placement": cell.placement_code,
-        **{position: position in cell.placement for position in POSITIONS},
-        **{axis: getattr(cell, axis) or "none" for axis in AXES},
-    }
-    return {key: str(value) for key, value in values.items()}
-
-
-def describe_cell(code: str, study: str) -> str:
-    """Markdown for the head of a run: what the cell is, and where its every number stands."""
-    cell = find(code)
-    if cell.code == UNPROCESSED:
-        what = "The noisy input itself, scored like any network's output."
-    elif not cell.placement:
-        what = "Plain complex U-Net, no experts."
-    else:
-        places = ", ".join(position.replace("_", " ") for position in cell.placement)
-        scope = str(cell.router_scope).replace("_", " ")
-        what = f"Experts in {places}; {cell.expert_mode} expert, {cell.routing}, {scope} router."
-    return f"**{code}.** {what}\n\n`python run_all.py explain {code} --study {shlex.quote(study)}`"
-
-
 def _tags(study: str, code: str) -> dict[str, str]:
     note = describe_cell(code, study)
-    return {"study": study, "cell": code, "summary": "false", "mlflow.note.content": note}
+    return {**cell_tags(study, code), "summary": "false", "mlflow.note.content": note}
 
 
 def _params(code: str, seed: int, config: dict[str, Any]) -> dict[str, str]:
@@ -196,6 +180,23 @@ def _params(code: str, seed: int, config: dict[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
+def _is_set(value: Any) -> bool:
+    """Whether a varied setting has an effect on the run, so that its row names it."""
+    return isinstance(value, list | tuple) or not pd.isna(value)
+
+
+def _exact(value: Any) -> Any:
+    """Return a setting as it was given: whole numbers are stored as others beside empty values."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _level_params(level: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that a study varies as params, under the names of the others."""
+    return {
+        name.split(".")[-1].replace("steps", "train_steps"): str(v) for name, v in level.items()
+    }
+
+
 def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) -> dict[str, float]:
     """Mean scores over the distorted conditions and within each condition, and what a run cost."""
     learned = scores.loc[scores["counterfactual"] == "learned"]
@@ -207,6 +208,7 @@ def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) 
         hits = (known["predicted_class"] == known["true_class"]).astype(float)
         values["test_routing_accuracy"] = float(hits.mean())
     values |= {key: record[key] for key in COSTS if record.get(key) is not None}
+    values |= {key: round(values[key]) for key in COUNTS if np.isfinite(values.get(key, np.nan))}
     return {key: float(value) for key, value in values.items() if np.isfinite(value)}
 
 

@@ -8,22 +8,28 @@ import base64
 import json
 import time
 import zlib
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from ablations.studies.grid import UNPROCESSED, find
+from ablations.tracking.shown_cells import group_of
 from smoe.config import POSITIONS
 
 TAG = "mlflow.sharedViewState."
-FILTERS = (
-    "tags.summary = 'true' and params.bottleneck = 'True' and params.router_scope = 'global'",
-    "params.expert_mode = 'single' and metrics.pesq_wb_reverb > 1.2",
-    "tags.summary = 'true' and params.placement = 'EMBDL'",
-)
+FILTERS = {  # and the view whose question is of the same runs
+    "tags.summary = 'true' and params.bottleneck = 'True' and params.router_scope = 'global'": (
+        "placements"
+    ),
+    "params.expert_mode = 'single' and metrics.pesq_wb_reverb > 1.2": "expert-mode",
+    "tags.summary = 'true' and params.placement = 'EMBDL'": "best",
+}
 MEANS = "tags.summary = 'true'"  # the summary runs: means over seeds and utterances
-REFERENCE = (
-    "params.expert_mode = 'multi' and params.routing = 'supervised' "
-    "and params.router_scope = 'global'"
-)
+BEST = "best"  # the view that is opened first
+VERDICT = (
+    "metrics.`delta_pesq`", "metrics.`delta_from`", "metrics.`delta_to`",  # names fit the columns
+    "tags.`verdict`",
+)  # fmt: skip
 
 
 class View(NamedTuple):
@@ -55,35 +61,59 @@ def _scatter(x: str, y: str) -> dict[str, Any]:
 
 
 VIEWS = {
+    BEST: View(
+        "Which networks score best, and is the difference to the dense network decided?",
+        MEANS,
+        "pesq_wb",
+        ("metrics.`pesq_wb`", *VERDICT, "metrics.`stoi`", "params.`placement`"),
+        (),
+    ),
     "placements": View(
         "Which placement is best, and under reverb?",
-        f"{MEANS} and {REFERENCE}",
+        f"{MEANS} and tags.group = 'placement'",
         "pesq_wb_reverb",
-        ("params.`placement`", "metrics.`pesq_wb_reverb`", "metrics.`pesq_wb`", "metrics.`stoi`"),
+        ("metrics.`pesq_wb_reverb`", "metrics.`pesq_wb`", *VERDICT, "params.`placement`"),
         (_parallel(POSITIONS, "pesq_wb_reverb"), _parallel(POSITIONS, "pesq_wb")),
     ),
     "expert-mode": View(
         "Several experts or a single one, at equal placement?",
-        f"{MEANS} and params.expert_mode != 'none'",
+        f"{MEANS} and tags.group != 'control' and params.expert_mode != 'none'",
         "pesq_wb",
         ("params.`placement`", "params.`expert_mode`", "metrics.`pesq_wb`", "metrics.`stoi`"),
         (_parallel(("placement", "routing", "router_scope", "expert_mode"), "pesq_wb"),),
     ),
     "cost": View(
         "What does quality cost?",
-        MEANS,
+        f"{MEANS} and tags.group != 'input'",
         "pesq_wb",
-        ("params.`placement`", "metrics.`macs`", "metrics.`params`", "metrics.`pesq_wb`"),
+        ("metrics.`macs`", "metrics.`params`", "metrics.`pesq_wb`", *VERDICT),
         (_scatter("macs", "pesq_wb"), _scatter("params", "pesq_wb")),
     ),
 }
 
 
-def view_tags() -> dict[str, str]:
-    """The saved views as tags of an experiment."""
+def asked(cells: Iterable[str]) -> dict[str, View]:
+    """Return the views whose questions a study of these cells can answer."""
+    networks = [find(cell) for cell in cells if cell != UNPROCESSED]
+    placements = [cell for cell in networks if group_of(cell.code) == "placement"]
+    modes: dict[str, set[str | None]] = {}
+    for cell in networks:
+        if cell.placement and group_of(cell.code) != "control":
+            modes.setdefault(cell.placement_code, set()).add(cell.expert_mode)
+    has_data = {
+        BEST: True,
+        "placements": len(placements) > 1,
+        "expert-mode": any(len(found) > 1 for found in modes.values()),
+        "cost": len(networks) > 1,
+    }
+    return {key: view for key, view in VIEWS.items() if has_data[key]}
+
+
+def view_tags(views: Mapping[str, View]) -> dict[str, str]:
+    """Return saved views as tags of an experiment."""
     now_ms = int(time.time() * 1000)
     tags = {}
-    for key, view in VIEWS.items():
+    for key, view in views.items():
         state = base64.b64encode(zlib.compress(json.dumps(_state(view)).encode())).decode()
         entry = {"name": view.question, "createdAt": now_ms, "updatedAt": now_ms}
         tags[TAG + key] = json.dumps({**entry, "state": f"deflate;{state}"})
@@ -91,8 +121,9 @@ def view_tags() -> dict[str, str]:
 
 
 def view_link(experiment_id: str, key: str) -> str:
-    """Address of a saved view with its charts open, below the UI's own address."""
-    query = {"viewStateShareKey": key, "compareRunsMode": "CHART"}
+    """Return the address of a saved view below the UI's own, with its charts, if any, open."""
+    charts = {"compareRunsMode": "CHART"} if VIEWS[key].charts else {}
+    query = {"viewStateShareKey": key, **charts}
     return f"{runs_link(experiment_id)}&{urlencode(query)}"
 
 
@@ -101,9 +132,27 @@ def runs_link(experiment_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
 
 
-def guide(experiment_id: str) -> str:
-    """Markdown for the head of an experiment: where its questions are answered."""
-    links = [f"- [{v.question}]({view_link(experiment_id, k)})" for k, v in VIEWS.items()]
+def box_link(experiment_id: str, run_ids: Iterable[str]) -> str:
+    """Return the address of the comparison of runs that offers box plots."""
+    query = {"runs": json.dumps([*run_ids]), "experiments": json.dumps([experiment_id])}
+    return f"#/compare-runs?{urlencode(query)}"
+
+
+def guide(experiment_id: str, views: Mapping[str, View], placements: Iterable[str] = ()) -> str:
+    """Return Markdown for the head of an experiment: where its questions are answered.
+
+    Args:
+        experiment_id: Of the experiment.
+        views: Those that it has.
+        placements: MLflow's ids of the summary runs of its placements.
+    """
+    links = [f"- [{v.question}]({view_link(experiment_id, k)})" for k, v in views.items()]
+    if len(runs := [*placements]) > 1:
+        box = box_link(experiment_id, runs)
+        links.append(
+            f"- [With and without each placement]({box}): choose *Box Plot*, then x "
+            "`bottleneck` or another placement, and y `pesq_wb`."
+        )
     return "\n".join(
         [
             "One click each (also under *Views*; brush an axis to keep a part of the runs):",
@@ -111,9 +160,10 @@ def guide(experiment_id: str) -> str:
             *links,
             "",
             f"`{MEANS}` shows one run per cell, the mean over seeds and utterances with its 95 % "
-            "interval (`pesq_wb`, `pesq_wb_low`, `pesq_wb_high`); `tags.summary = 'false'` shows "
-            "the trainings. Charts here have no error bars: what a difference is worth stands in "
-            "`report.html` and the tables beside it.",
+            "interval (`pesq_wb`, `pesq_wb_low`, `pesq_wb_high`), its difference to the dense "
+            "network (`delta_pesq`, from `delta_from` to `delta_to`) and the verdict on that; "
+            "`tags.summary = 'false'` shows the trainings. Black is dense, red has a "
+            "late decoder layer, blue has none, orange is a control.",
         ]
     )
 

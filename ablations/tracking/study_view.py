@@ -4,11 +4,9 @@
 times. One process writes, since SQLite and parallel writers do not go together.
 """
 
-import logging
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +15,12 @@ from typing import Any
 import numpy as np
 import psutil
 
-from ablations.tracking.addresses import sqlite_uri
-from ablations.tracking.limits import DIGEST, NAME, PARAM, TAG, GuardedClient, bounded
-from ablations.tracking.run_contents import Levels, Rows, TrackedRun, cell_params, describe_cell
-from ablations.tracking.saved_views import guide, view_tags
+from ablations.tracking.limits import NAME, PARAM, TAG, GuardedClient, bounded
+from ablations.tracking.mlflow_database import default_uri, make_database, quiet_mlflow
+from ablations.tracking.mlflow_dataset import corpus_dataset
+from ablations.tracking.run_contents import Levels, Rows, TrackedRun
+from ablations.tracking.saved_views import VIEWS, asked, guide, view_tags
+from ablations.tracking.shown_cells import cell_params, cell_tags, describe_cell, group_of, run_name
 from smoe.config import SAMPLE_RATE
 from smoe.schema.text import markdown
 
@@ -48,37 +48,17 @@ class Summary:
     Attributes:
         answer: The answer, one sentence each.
         cells: Cell to its means over seeds and utterances, such as `pesq_wb`, with the bounds of
-            their 95 % intervals, `pesq_wb_low` and `pesq_wb_high`.
+            their 95 % intervals, `pesq_wb_low` and `pesq_wb_high`, and `delta_pesq`, the
+            difference to the dense network, with its own, `delta_from` and `delta_to`.
+        verdicts: Cell to the verdict on that difference.
     """
 
     answer: Sequence[str] = ()
     cells: dict[str, dict[str, float]] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
 
 
 Summarise = Callable[[Path], Summary]  # reads a bundle
-
-
-def default_uri(results: Path) -> str:
-    """The SQLite database below the results folder."""
-    return sqlite_uri((results / ".mlflow" / "mlflow.db").resolve())
-
-
-def _make_database(folder: Path) -> None:
-    """Makes the database under another name: MLflow cannot mend one whose making was killed."""
-    from mlflow.tracking import MlflowClient
-
-    if (folder / "mlflow.db").exists():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    new = folder / f".{uuid.uuid4().hex}.db"
-    MlflowClient(sqlite_uri(new.resolve())).search_experiments(max_results=1)
-    try:
-        os.link(new, folder / "mlflow.db")  # of two that make it at once, the first has made it
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without links
-        new.replace(folder / "mlflow.db")
-    new.unlink(missing_ok=True)
 
 
 class Tracker:
@@ -92,6 +72,7 @@ class Tracker:
         uri: Tracking server or database; the default is SQLite.
         draw: Draws a finished run's history and example; None for no figures.
         before_write: Called before each write; what it raises ends the writing.
+        cells: Codes of the study's cells, which say what can be asked; None if they are not known.
     """
 
     def __init__(
@@ -103,15 +84,16 @@ class Tracker:
         uri: str | None = None,
         draw: Draw | None = None,
         before_write: Callable[[], None] = lambda: None,
+        cells: Iterable[str] | None = None,
     ):
         from mlflow.tracking import MlflowClient
 
-        if not logging.getLogger().isEnabledFor(logging.INFO):
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
+        quiet_mlflow()
         self._study, self._data, self._draw = study, data, draw
         self._description = description
+        self._views = VIEWS if cells is None else asked(cells)
         if uri is None:
-            _make_database(results / ".mlflow")
+            make_database(results)
         client = MlflowClient(uri or default_uri(results))
         self._client: Any = GuardedClient(client, before_write)
         store = None if uri else (results / ".mlflow" / "artifacts").resolve().as_uri()
@@ -131,11 +113,11 @@ class Tracker:
             if found
             else self._client.create_experiment(name, artifact_location=store)
         )
-        links = guide(experiment_id)
+        links = guide(experiment_id, self._views)
         tags = {
             NOTE: f"{bounded(description, TAG - len(links) - 2)}\n\n{links}",
             "mlflow.experimentKind": "custom_model_development",  # the UI's pages for trainings
-            **view_tags(),
+            **view_tags(self._views),
         }
         for key, value in tags.items():
             if key not in existing:  # what somebody has changed in the UI stays
@@ -175,18 +157,24 @@ class Tracker:
     def log_summary(self, summary: Summary) -> None:
         """Log one run per cell, its means over seeds and utterances, and the answer."""
         for cell, metrics in summary.cells.items():
-            key = f"summary of {cell}"
-            if key not in self._known:
-                note = f"Mean over seeds and utterances. {describe_cell(cell, self._study)}"
-                tags = {"run_id": key, "study": self._study, "cell": cell, "summary": "true"}
-                tags["mlflow.note.content"] = note
-                params = {**cell_params(cell), "seed": "mean"}
-                self._known[key] = self._new_run(f"{cell} mean", tags, params)
-            self._log(self._known[key], [(name, value, 0) for name, value in metrics.items()])
-            self._client.set_terminated(self._known[key], "FINISHED")
-        self._log_answer(summary.answer)
+            mlflow_id = self._known.get(_summary_of(cell)) or self._new_summary(cell)
+            self._log(mlflow_id, [(name, value, 0) for name, value in metrics.items()])
+            if cell in summary.verdicts:
+                self._client.set_tag(mlflow_id, "verdict", summary.verdicts[cell])
+            self._client.set_terminated(mlflow_id, "FINISHED")
+        placements = [c for c in summary.cells if group_of(c) == "placement"]
+        self._log_answer(summary.answer, [self._known[_summary_of(c)] for c in placements])
 
-    def _log_answer(self, sentences: Sequence[str]) -> None:
+    def _new_summary(self, cell: str) -> str:
+        key = _summary_of(cell)
+        note = f"Mean over seeds and utterances. {describe_cell(cell, self._study)}"
+        tags = {**cell_tags(self._study, cell), "run_id": key, "summary": "true"}
+        tags["mlflow.note.content"] = note
+        params = {**cell_params(cell), "seed": "mean"}
+        self._known[key] = self._new_run(run_name(cell, "mean"), tags, params)
+        return self._known[key]
+
+    def _log_answer(self, sentences: Sequence[str], placements: Sequence[str]) -> None:
         """Put the answer of the study at the head of the experiment.
 
         A head that somebody has changed in the UI stays.
@@ -194,7 +182,7 @@ class Tracker:
         tags = self._client.get_experiment(self.experiment_id).tags
         if not sentences or tags.get(NOTE) != tags.get(WRITTEN):
             return
-        links = guide(self.experiment_id)
+        links = guide(self.experiment_id, self._views, placements)
         said = "\n".join(f"- {markdown(sentence)}" for sentence in sentences)
         head = bounded(f"{self._description}\n\n{said}", TAG - len(links) - 2)
         for key in (NOTE, WRITTEN):
@@ -255,16 +243,12 @@ class Tracker:
             self._client.log_batch(mlflow_id, metrics=points[start : start + BATCH])
 
     def _log_results(self, run: TrackedRun, mlflow_id: str) -> None:
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         step = self._logged.get(mlflow_id, 0)
         self._log(mlflow_id, [(key, value, step) for key, value in run.final().items()])
         for key in ("git_commit", "device"):
             self._client.set_tag(mlflow_id, key, bounded(run.tags[key], TAG))
-        data, data_hash = bounded(self._data, NAME), run.tags["data_hash"][:DIGEST]
-        dataset = Dataset(data, data_hash, "corpus", data)
-        inputs = DatasetInput(dataset, [InputTag("mlflow.data.context", "training and test")])
-        self._client.log_inputs(mlflow_id, [inputs])
+        dataset = corpus_dataset(self._data, run.tags["data_hash"], run.utterances())
+        self._client.log_inputs(mlflow_id, [dataset])
         if self._draw:
             with tempfile.TemporaryDirectory() as figures:
                 self._draw(run.history(), run.levels(), Path(figures))
@@ -282,6 +266,11 @@ class Tracker:
                     path = Path(audio, f"{name.replace('/', '-')}.wav")
                     soundfile.write(path, waves[name], SAMPLE_RATE, subtype="PCM_16")
             self._client.log_artifacts(mlflow_id, audio, "audio")
+
+
+def _summary_of(cell: str) -> str:
+    """Return the name under which a cell's summary run is known."""
+    return f"summary of {cell}"
 
 
 def _machine_load() -> dict[str, float]:

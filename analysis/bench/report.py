@@ -9,7 +9,8 @@ from analysis.bench.figures import SIDES, Record, draw_gpu, draw_sweeps, with_fl
 from analysis.bundle.load import BundleError
 from analysis.figures import style
 from analysis.rendering.files import store
-from analysis.rendering.forms import FORMATS, MISSING, Column, Entry, Row, Table
+from analysis.rendering.forms import MISSING, Column, Entry, Row, Table
+from analysis.rendering.table_files import FORMATS
 
 SCHEMA_VERSION = 1
 _COLUMNS = [

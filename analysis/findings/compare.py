@@ -1,7 +1,7 @@
 """Verdicts: what may be said of a family of paired differences."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Comparison:
         n_family: Comparisons in the family.
         margin: Declared equivalence margin; None without one.
         gain: What the dense network gains over the unprocessed input; NaN if not known.
-        improvement: Probability that the first cell scores higher on an utterance.
+        sample: The paired differences.
         by_seed: Mean difference in each seed.
         n_utterances: Utterances paired.
         alpha: Level of the family.
@@ -42,10 +42,15 @@ class Comparison:
     n_family: int
     margin: float | None
     gain: float
-    improvement: Interval
+    sample: Sample
     by_seed: tuple[float, ...]
     n_utterances: int
     alpha: float
+
+    @cached_property
+    def improvement(self) -> Interval:
+        """Probability that the first cell scores higher on an utterance."""
+        return hypotheses.probability_of_improvement(*self.sample.values())
 
     @property
     def n_seeds(self) -> int:
@@ -133,9 +138,9 @@ def judge(
         result[i] = Comparison(
             intervals[row], float(p[row]), float(p_holm[row]), float(p_equivalent[row]),
             int((member == member[row]).sum()), margin, gain,
-            improvement=hypotheses.probability_of_improvement(*sample.values()),
-            by_seed=tuple(sample.values()[0].mean(axis=1).tolist()),
-            n_utterances=sample.n_utterances, alpha=rules.alpha,
+            sample,
+            tuple(sample.values()[0].mean(axis=1).tolist()),
+            sample.n_utterances, rules.alpha,
         )  # fmt: skip
     return result
 

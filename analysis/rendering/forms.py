@@ -1,9 +1,8 @@
-"""Tables as data, and their four forms: Markdown, LaTeX (booktabs), CSV and plain text."""
+"""Tables as data, and their forms in Markdown, CSV and plain text; `latex` has the fourth."""
 
 import csv
 import io
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from analysis.statistics.intervals import Interval
 
 MISSING = "–"
-_MANY_ROWS = 45  # more than a page holds
 
 
 @dataclass(frozen=True)
@@ -55,11 +53,17 @@ def estimate(interval: Interval | None, decimals: int, **options: object) -> Ent
     return replace(Entry(float(interval.estimate), half, decimals), **options)  # pyright: ignore
 
 
-def p_value(p: float) -> str:
-    """A p-value as papers write it."""
-    if np.isnan(p):
-        return MISSING
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+@dataclass(frozen=True)
+class PValue(Entry):
+    """A p-value, written as papers write it; the CSV holds four significant digits."""
+
+    def __str__(self) -> str:
+        return "< 0.001" if self.value < 0.001 else super().__str__()
+
+
+def p_value(p: float) -> PValue:
+    """Return the entry of a p-value; NaN is missing."""
+    return PValue(float(p))
 
 
 @dataclass(frozen=True)
@@ -139,55 +143,6 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN.sub(lambda found: "\\" + found.group(), text)
 
 
-_LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
-    "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "–": "--", "\u2009": r"\,", "<": "$<$", ">": "$>$", "×": r"$\times$",
-    "`": r"\textasciigrave{}", "\0": "{-}",
-    "†": r"$^\dagger$", "≥": r"$\geq$", "≤": r"$\leq$", "Δ": r"$\Delta$",
-}  # fmt: skip
-
-
-def _latex(text: str) -> str:
-    """Escaped text; hyphens in a row (placement codes) would else join into one dash."""
-    apart = re.sub("-{2,}", lambda run: "\0" * len(run.group()), text)
-    return "".join(_LATEX.get(character, character) for character in apart)
-
-
-def to_latex(table: Table) -> str:
-    """A booktabs table (longtable if it exceeds a page); needs `booktabs` and `longtable`."""
-
-    def cell(value: Value) -> str:
-        text = _latex(str(value))
-        return rf"\textbf{{{text}}}" if isinstance(value, Entry) and value.bold else text
-
-    def line(values: list[str]) -> str:
-        # After the end of a row, a bracket or a star would be read as an option of it.
-        first = "{}" * values[0].startswith(("[", "*"))
-        return first + " & ".join(values) + r" \\"
-
-    align = "".join("r" if c.numeric else "l" for c in table.columns)
-    head = [r"\toprule", line([_latex(c.header) for c in table.columns]), r"\midrule"]
-    body = []
-    for i, group in enumerate(table.groups()):
-        if group:
-            span = rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\textit{{{_latex(group)}}}}} \\"
-            body += ([r"\addlinespace"] if i else []) + [span]
-        body += [line([cell(v) for v in r.values]) for r in table.rows if r.group == group]
-    caption = rf"\caption{{{_latex(table.title)}. {_latex(table.caption)}}}"
-    label = rf"\label{{tab:{table.name}}}"
-    notes = [rf"\par\smallskip\footnotesize {_latex(note)}" for note in table.notes]
-    if len(table.rows) > _MANY_ROWS:
-        begin = [rf"\begin{{longtable}}{{{align}}}", caption + label + r" \\"]
-        lines = [*begin, *head, r"\endhead", *body, r"\bottomrule", r"\end{longtable}", *notes]
-    else:
-        begin = [r"\begin{table*}", r"\centering\small", caption, label]
-        begin += [rf"\begin{{tabular}}{{{align}}}"]
-        end = [r"\bottomrule", r"\end{tabular}", *notes, r"\end{table*}"]
-        lines = [*begin, *head, *body, *end]
-    return "\n".join(lines) + "\n"
-
-
 def to_csv(table: Table) -> str:
     """Comma-separated values; an interval becomes three columns, a missing value is empty."""
     interval = [
@@ -213,6 +168,8 @@ def _csv_values(value: Value, wide: bool) -> list[str]:
     if not isinstance(value, Entry):
         text = "" if value == MISSING else value.replace("−", "-")
         return [text] + ["", ""] * wide
+    if isinstance(value, PValue):
+        return ["" if np.isnan(value.value) else f"{value.value:.4g}"] + ["", ""] * wide
     numbers = [value.value] + [value.value - value.half, value.value + value.half] * wide
     digits = value.decimals + 3 if value.decimals else 0
     return ["" if np.isnan(n) else f"{n:.{digits}f}" for n in numbers]
@@ -249,6 +206,3 @@ def to_text(table: Table, width: int = 100) -> str:
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "tex": to_latex, "csv": to_csv}

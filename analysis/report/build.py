@@ -10,10 +10,12 @@ from analysis.figures.all_figures import draw_all
 from analysis.findings import captions
 from analysis.findings.answer import answer
 from analysis.rendering.files import store
-from analysis.rendering.forms import FORMATS, Column, Row, Table, Value, to_text
+from analysis.rendering.forms import Column, Row, Table, Value, to_text
+from analysis.rendering.table_files import FORMATS
 from analysis.report.page import write_page
 from analysis.tables.all_tables import all_tables
 from analysis.tables.main import (
+    PLACEMENTS,
     main_cells,
     not_above_note,
     placement_table,
@@ -32,6 +34,7 @@ class ReportSummary:
         skipped: Figure to the reason why it was not drawn.
         answer: What the study says, one sentence each.
         page: The HTML page with all of it.
+        placements: Table 2.
     """
 
     bundle: Bundle
@@ -40,6 +43,7 @@ class ReportSummary:
     skipped: dict[str, str]
     answer: list[str]
     page: Path
+    placements: Table
 
 
 def build_report(bundle_dir: Path) -> ReportSummary:
@@ -61,20 +65,26 @@ def build_report(bundle_dir: Path) -> ReportSummary:
     said = answer(bundle)
     page = bundle_dir / "report.html"
     write_page(bundle, tables, drawn, skipped, said, page)
-    return ReportSummary(bundle, written, list(drawn.values()), skipped, said, page)
+    placements = next(table for table in tables if table.name == PLACEMENTS)
+    return ReportSummary(bundle, written, list(drawn.values()), skipped, said, page, placements)
 
 
-def screen(folder: Path) -> str:
+def screen(folder: Path, built: ReportSummary | None = None) -> str:
     """Return tables 1 and 2 for a terminal, the answer, and where everything lies.
+
+    Args:
+        folder: The bundle, `results/<study>`.
+        built: Its report, where that was just built; None to read the bundle.
 
     Raises:
         BundleError: the bundle is incomplete or inconsistent.
     """
-    bundle = load_reported(folder)
+    bundle = built.bundle if built else load_reported(folder)
+    said = built.answer if built else answer(bundle)
     parts = [
         main_table_text(bundle),
-        placement_table_text(bundle),
-        *(f"- {sentence}" for sentence in answer(bundle)),
+        placement_table_text(built.placements if built else placement_table(bundle)),
+        *(f"- {sentence}" for sentence in said),
         "",
         f"Tables   {folder / 'tables'}",
         f"Figures  {folder / 'figures'}",
@@ -107,9 +117,8 @@ def main_table_text(bundle: Bundle) -> str:
     return "\n".join(texts)
 
 
-def placement_table_text(bundle: Bundle) -> str:
+def placement_table_text(full: Table) -> str:
     """Return table 2 for a terminal: placement, PESQ-WB, STOI, difference to dense and verdict."""
-    full = placement_table(bundle)
     wanted = ["placement", "pesq_wb", "stoi", "si_sdr_db", "difference_to_dense", "verdict"]
     keep = [[c.key for c in full.columns].index(key) for key in wanted]
     rows = [Row([row.values[i] for i in keep]) for row in full.rows]

@@ -1,6 +1,5 @@
 """Behind a table entry: the runs, the settings and every number that it is made of."""
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from analysis.statistics.intervals import Interval
 from analysis.statistics.samples import Sample
 from analysis.tables.all_tables import all_tables
 from analysis.tables.main import samples_of
+from smoe.schema.names import no_such_cell
 
 _SETS = {"overall": words.DISTORTED, **{c: (c,) for c in words.CONDITIONS}}
 Facts = dict[str, Any]
@@ -53,13 +53,9 @@ def cell_facts(bundle_dir: Path, cell: str) -> Facts:
         BundleError: as `explain`.
     """
     bundle = load_reported(bundle_dir)
-    known = sorted({*bundle.planned, *bundle.cells(), words.UNPROCESSED}, key=words.cell_order)
+    known = {*bundle.planned, *bundle.cells(), words.UNPROCESSED}
     if cell not in known:
-        near = difflib.get_close_matches(cell, known, n=1, cutoff=0.0)[0]
-        raise BundleError(
-            f"{bundle_dir} has no cell {cell!r}: did you mean {near}? "
-            f"The study has {len(known)} cells."
-        )
+        raise BundleError(no_such_cell(str(bundle_dir), cell, known))
     facts: Facts = {"study": bundle.name, "cell": cell, "name": words.cell_name(cell)}
     if not bundle.has(cell):
         return {**facts, "runs": [], "notes": captions.missing(bundle, [cell])}

@@ -10,8 +10,9 @@ from analysis.bundle.load import load_reported
 from analysis.findings.answer import answer
 from analysis.findings.robustness import robustness_table
 from analysis.rendering.files import store
-from analysis.rendering.forms import FORMATS, Table
+from analysis.rendering.forms import Table
 from analysis.rendering.html import table_section
+from analysis.rendering.table_files import FORMATS
 from analysis.report.build import build_report
 from analysis.report.page import document
 from smoe.schema.errors import BundleError

@@ -17,6 +17,7 @@ from analysis.findings.cost_curve import COSTS, curve_differences, point_at, ran
 from analysis.rendering.forms import MISSING, Column, Entry, Row, Table, Value, estimate, p_value
 from analysis.statistics.samples import Sample
 
+PLACEMENTS = "table2_placements"
 NOT_ABOVE_INPUT = "†"
 _CONDITION_SETS = {"overall": words.DISTORTED, **{c: (c,) for c in words.CONDITIONS}}
 
@@ -208,7 +209,7 @@ def placement_table(bundle: Bundle) -> Table:
     if absent:
         notes.append(f"{absent} of the 32 placements are not in this study.")
     title = "Table 2: placements of the experts"
-    return Table("table2_placements", title, caption, _placement_columns(bundle), rows, notes)
+    return Table(PLACEMENTS, title, caption, _placement_columns(bundle), rows, notes)
 
 
 def _to_dense(bundle: Bundle, cell: str, comparisons: dict[str, Comparison | None]) -> list[Value]:

@@ -51,6 +51,8 @@ class AudioFile:
     Attributes:
         sample_rate: In Hz.
         channels: Number of channels.
+        format, subtype: Container and encoding, as libsndfile names them, e.g. "WAV", "PCM_16".
+        frames: Samples of each channel, as the header says; 0 where it does not.
         full_scale: Magnitude from which a sample counts as at full scale; None where the format
             has no limit (floating point, and codings that decode to it).
         notes: What was different from what the header says; whole once the last block was read.
@@ -59,6 +61,9 @@ class AudioFile:
     path: Path
     sample_rate: int
     channels: int
+    format: str
+    subtype: str
+    frames: int
     full_scale: float | None
     notes: list[str] = field(default_factory=list)
     _file: BinaryIO = field(repr=False, default=None)  # type: ignore[assignment]
@@ -115,6 +120,9 @@ def open_audio(path: Path) -> Iterator[AudioFile]:
                 path=path,
                 sample_rate=opened.samplerate,
                 channels=opened.channels,
+                format=opened.format,
+                subtype=opened.subtype,
+                frames=_promised(found, opened),
                 full_scale=_full_scale(opened.subtype),
                 notes=list(found.notes),
                 _file=file,
@@ -134,6 +142,11 @@ def _sane(file: soundfile.SoundFile, size: int) -> None:
         width = WIDTHS.get(file.subtype, 0)
         if width and size - file.frames * file.channels * width > MAX_OVERHEAD:
             raise RefusedFileError("holds more than its header says; save it again")
+
+
+def _promised(found: Layout, opened: soundfile.SoundFile) -> int:
+    frames = opened.frames if found.frames is None else found.frames
+    return frames if frames <= MAX_HOURS * 3600 * opened.samplerate else 0
 
 
 def _full_scale(subtype: str) -> float | None:

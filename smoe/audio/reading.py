@@ -102,7 +102,7 @@ class Passes:
         levels, resampler = Levels(), Resampler(self._file.sample_rate)
         self._file.notes[:] = self._told
         for block in self._file.blocks():
-            _require_sane(block)
+            require_sane(block)
             levels.add_channels(block, self._file.full_scale)
             mixed = block[:, 0] if self._kind == "rir" else block.mean(1)
             levels.add_mixed(mixed)
@@ -136,7 +136,12 @@ class Passes:
         return notes
 
 
-def _require_sane(block: np.ndarray) -> None:
+def require_sane(block: np.ndarray) -> None:
+    """Refuse samples that are not finite, or so large that the file must be damaged.
+
+    Raises:
+        RefusedFileError: There are such samples.
+    """
     if not np.isfinite(block).all():
         raise RefusedFileError("contains samples that are not finite numbers")
     if np.abs(block).max(initial=0) > MAX_PEAK:

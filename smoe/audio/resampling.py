@@ -13,17 +13,22 @@ from smoe.config import SAMPLE_RATE
 
 
 class Resampler:
-    """Resamples one channel block by block; at 16 kHz it passes the blocks through."""
+    """Resamples one channel block by block; between equal rates it passes the blocks through.
 
-    def __init__(self, sample_rate: int) -> None:
+    Args:
+        sample_rate: Of what comes in, in Hz.
+        target_rate: Of what goes out, in Hz.
+    """
+
+    def __init__(self, sample_rate: int, target_rate: int = SAMPLE_RATE) -> None:
         self._stream = None
-        if sample_rate != SAMPLE_RATE:
+        if sample_rate != target_rate:
             self._stream = soxr.ResampleStream(
-                sample_rate, SAMPLE_RATE, 1, dtype="float64", quality="VHQ"
+                sample_rate, target_rate, 1, dtype="float64", quality="VHQ"
             )
 
     def push(self, audio: np.ndarray, *, last: bool = False) -> np.ndarray:
-        """Return what the audio so far has completed, float64 [samples] at 16 kHz.
+        """Return what the audio so far has completed, float64 [samples] at the target rate.
 
         Args:
             audio: The next block, float64 [samples]; may be empty.

@@ -75,6 +75,19 @@ def describe_bundle(folder: Path) -> dict[str, Any]:
     return read_description(folder / OWN, _description_of(folder))
 
 
+def read_runs(folder: Path) -> pd.DataFrame:
+    """Read and check a bundle's runs alone: which cells and seeds have been trained.
+
+    Raises:
+        BundleError: `study.json` or the table of runs is missing, unreadable or damaged.
+    """
+    study = describe_bundle(folder)
+    path = folder / "runs.parquet"
+    runs = _frame(_table(path, study[KEY]))
+    checks.check_runs(path, runs, study)
+    return runs
+
+
 def mark_of(folder: Path) -> str:
     """Return the digest of a bundle's `study.json`, as `Stored.mark`; empty where it is none."""
     try:

@@ -153,18 +153,26 @@ def test_report_needs_neither_torch_nor_mlflow(smoke: Path):
 
 
 def test_enhance_writes_a_file_of_the_same_length(smoke: Path, tmp_path: Path):
+    """And of the same sample rate and channels; of a folder all files, each failure named."""
     rng = np.random.default_rng(0)
-    noisy = tmp_path / "noisy stereo 44.wav"
+    noisy = tmp_path / "in" / "noisy stereo 44.wav"
+    noisy.parent.mkdir()
     soundfile.write(noisy, 0.1 * rng.standard_normal((66_150, 2)), 44_100)
-    out = tmp_path / "out.wav"
-    finished = run_here(
-        "enhance", noisy, out, "--study", "smoke", "--cell", FULL, "--results", smoke
-    )
+    network = ("--study", "smoke", "--cell", FULL, "--results", smoke)
+    finished = run_here("enhance", noisy, tmp_path / "out.wav", *network)
     assert finished.returncode == 0, finished.stderr
-    assert "resampled from 44100 Hz" in finished.stdout
-    samples, rate = soundfile.read(out)
-    assert (rate, samples.shape) == (16_000, (24_000,))
+    assert "brought back to 44100 Hz" in finished.stdout
+    samples, rate = soundfile.read(tmp_path / "out.wav")
+    assert (rate, samples.shape) == (44_100, (66_150, 2))
     assert np.isfinite(samples).all()
+    (noisy.parent / "broken.wav").write_text("no audio")
+    finished = run_here("enhance", noisy.parent, tmp_path / "out", *network)
+    assert finished.returncode == 1
+    assert (
+        "1 of 2 files enhanced" in finished.stdout and "broken.wav is not audio" in finished.stdout
+    )
+    again, _ = soundfile.read(tmp_path / "out" / noisy.name)
+    assert np.array_equal(again, samples)
 
 
 def test_plan_says_what_is_done_and_trains_nothing(smoke: Path):

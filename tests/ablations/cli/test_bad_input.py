@@ -10,7 +10,10 @@ from tests.ablations.conftest import run_here
 
 CASES = {
     "unknown study": (["run", "--study", "smok"], 'did you mean "smoke"'),
-    "unknown cell": (["explain", "EMBDL.multi.supervised.globl"], 'did you mean "EMBDL.multi'),
+    "unknown cell": (
+        ["run", "--only", "EMBDL.multi.supervised.globl"],
+        'did you mean "EMBDL.multi',
+    ),
     "misspelt setting": (["run", "--set", "train.step=3"], 'did you mean "train.steps"'),
     "impossible setting": (["run", "--set", "train.steps=0"], "train.steps"),
     "no such corpus": (["run", "--study", "smoke", "--data", "/nowhere"], "/nowhere"),

@@ -14,11 +14,11 @@ from rich.console import Console
 from ablations.runs.claims import Claim, ClaimLostError
 from ablations.runs.plan import PlannedRun, plan
 from ablations.studies.study import load_study
-from ablations.tracking import study_view
 from ablations.tracking.limits import NAME, TAG, GuardedClient, bounded
 from ablations.tracking.live_writer import Mirror
+from ablations.tracking.mlflow_database import default_uri, make_database
 from ablations.tracking.run_contents import from_bundle
-from ablations.tracking.study_view import Summary, Tracker, default_uri
+from ablations.tracking.study_view import Summary, Tracker
 from tests.ablations.conftest import ROOT
 
 QUICK = ROOT / "results" / "quick"
@@ -149,8 +149,8 @@ def test_a_report_of_a_bundle_that_was_replaced_meanwhile_is_not_written(tmp_pat
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database of no study, to be copied: making one takes a second."""
     folder = tmp_path_factory.mktemp("empty")
-    study_view._make_database(folder)
-    return folder / "mlflow.db"
+    make_database(folder)
+    return folder / ".mlflow" / "mlflow.db"
 
 
 def with_database(results: Path, database: Path) -> Path:

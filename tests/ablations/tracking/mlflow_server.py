@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from urllib.request import urlopen
 
-from ablations.tracking.mlflow_ui import HOST, free_port
+from ablations.tracking.ui_server import HOST, free_port
 
 START_S = 600.0  # of a busy machine
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 
+from ablations.tracking.mlflow_database import default_uri
 from ablations.tracking.mlflow_ui import rebuild
 from ablations.tracking.saved_views import FILTERS, VIEWS, runs_link, view_link
-from ablations.tracking.study_view import default_uri
-from analysis.bundle.load import load_bundle
-from analysis.tables.summaries import cell_summaries
+from ablations.tracking.shown_cells import COLORS
+from run_all import _summarise
 from smoe.config import POSITIONS
 from tests.ablations.conftest import ROOT, command, run_here
 from tests.processes import start
@@ -24,6 +25,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 PATIENCE_MS = 60_000
 FULL = "EMBDL.multi.supervised.global"
+PLACED = next(iter(FILTERS))
 SHOTS = os.environ.get("SMOE_SCREENSHOTS")  # a folder: keep pictures of what was seen
 pytestmark = [
     pytest.mark.browser,
@@ -43,7 +45,7 @@ def results(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert finished.returncode == 0, finished.stderr
     for stored in ("quick", "core"):
         shutil.copytree(ROOT / "results" / stored, folder / stored)
-    rebuild(folder, "core", lambda bundle: cell_summaries(load_bundle(bundle)))
+    rebuild(folder, "core", _summarise, trainings=False)
     return folder
 
 
@@ -107,10 +109,10 @@ def wait_for_axes(page, names: set[str]) -> None:
 def test_a_ready_filter_then_compare_shows_five_booleans_and_pesq(results, address, page):
     page.goto(f"{address}{runs_link(experiment(results, 'quick'))}")
     search = page.get_by_placeholder("metrics.rmse")
-    search.fill(FILTERS[0])
+    search.fill(PLACED)
     search.press("Enter")
     expected = MlflowClient(default_uri(results)).search_runs(
-        [experiment(results, "quick")], FILTERS[0]
+        [experiment(results, "quick")], PLACED
     )
     page.get_by_text(re.compile(rf"^{len(expected)}\s+matching runs")).wait_for()
     page.get_by_role("checkbox").first.check()  # of the head: all of them
@@ -144,6 +146,67 @@ def test_a_saved_view_answers_its_question_at_once(study, view, axes, results, a
     wait_for_axes(page, axes)
     page.mouse.wheel(0, -300)
     picture(page, view)
+
+
+def test_the_ui_opens_on_a_list_by_score_with_difference_interval_and_verdict(
+    results, address, page
+):
+    """No name, number or head of it is cut; the dense network and each placement have a row."""
+    core = experiment(results, "core")
+    page.goto(address + view_link(core, "best"))
+    for head in ("pesq_wb", "delta_pesq", "delta_from", "delta_to", "verdict"):
+        page.get_by_role("columnheader", name=head).first.wait_for()
+    rows = page.get_by_role("row").filter(has_text="mean")
+    rows.first.wait_for()
+    shown = rows.all_inner_texts()
+    assert len(shown) > 10 and not any("…" in row for row in shown)
+    best = MlflowClient(default_uri(results)).search_runs(
+        [core], VIEWS["best"].search, order_by=["metrics.pesq_wb DESC"], max_results=1
+    )
+    page.get_by_role("link", name=best[0].info.run_name).first.wait_for()
+    picture(page, "best")
+
+
+def test_the_placements_are_32_dense_among_them_and_no_control(results, address, page):
+    core = experiment(results, "core")
+    page.goto(address + view_link(core, "placements"))
+    page.get_by_text(re.compile(r"^32\s+matching runs")).wait_for()
+    found = MlflowClient(default_uri(results)).search_runs([core], VIEWS["placements"].search)
+    assert len({run.data.params["placement"] for run in found}) == 32
+    assert "dense" in {run.data.tags["cell"] for run in found}
+
+
+def test_the_scatter_has_few_colours(results, address, page):
+    page.goto(address + view_link(experiment(results, "core"), "cost"))
+    points = page.locator("svg .scatterlayer .point")
+    points.first.wait_for()
+    fills = points.evaluate_all("all => all.map(point => getComputedStyle(point).fill)")
+    assert len(fills) >= 39 and 1 < len(set(fills)) < len(COLORS)
+
+
+def test_a_box_plot_by_placement_is_a_link_and_two_choices_away(results, address, page):
+    client = MlflowClient(default_uri(results))
+    note = client.get_experiment(experiment(results, "core")).tags["mlflow.note.content"]
+    page.goto(address + re.findall(r"\((#/compare-runs[^)]*)\)", note)[0])
+    page.get_by_role("tab", name="Box Plot").click()
+    for axis, choice in (("x", "late_decoder"), ("y", "pesq_wb")):
+        page.locator(f"#{axis}-axis-selector").click()
+        page.get_by_role("option", name=choice, exact=True).first.click()
+    wait_for_axes(page, {"True", "False"})
+    picture(page, "boxes")
+
+
+def test_the_corpus_of_a_run_has_a_page_with_its_schema(results, address, page):
+    client, quick = MlflowClient(default_uri(results)), experiment(results, "quick")
+    trained = "tags.cell = 'dense' and tags.summary = 'false' and attributes.status = 'FINISHED'"
+    until = time.monotonic() + 60
+    while not (runs := client.search_runs([quick], trained)):
+        assert time.monotonic() < until, "the trainings do not follow"
+        time.sleep(0.5)
+    page.goto(f"{address}#/experiments/{quick}/runs/{runs[0].info.run_id}")
+    page.get_by_text("synthetic").first.click()
+    for column in ("snr_db", "rt60_s", "speaker"):
+        page.get_by_text(column, exact=True).first.wait_for()
 
 
 def test_the_description_of_an_experiment_leads_to_the_views(results, address, page):

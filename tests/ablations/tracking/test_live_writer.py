@@ -12,7 +12,7 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
-from ablations.tracking.study_view import default_uri
+from ablations.tracking.mlflow_database import default_uri
 from tests.ablations.conftest import command, run_all
 from tests.ablations.tracking.mlflow_server import MlflowServer
 

@@ -15,11 +15,13 @@ import pytest
 import soundfile
 from mlflow.tracking import MlflowClient
 
-from ablations.tracking.mlflow_ui import HOST, free_port, rebuild
+from ablations.tracking.mlflow_database import default_uri
+from ablations.tracking.mlflow_ui import rebuild
 from ablations.tracking.model_registry import register
-from ablations.tracking.study_view import default_uri
+from ablations.tracking.ui_server import HOST, free_port
 from smoe.audio.reading import read
 from smoe.errors import UserError
+from smoe.schema.errors import BundleError
 from tests.ablations.conftest import ROOT, command, run_all
 from tests.ablations.tracking.mlflow_server import MlflowServer
 from tests.processes import start
@@ -47,7 +49,7 @@ def test_port_0_is_any_that_is_free():
 
 def test_a_study_without_results_is_answered_with_those_there_are(tmp_path: Path):
     shutil.copytree(ROOT / "results" / "quick", tmp_path / "quick")
-    with pytest.raises(UserError, match=r"no results in .*core; there are quick"):
+    with pytest.raises(BundleError, match=r"no results in .*core; there are quick\. Name one"):
         rebuild(tmp_path, "core")
 
 
@@ -93,10 +95,30 @@ def test_after_a_clone_the_ui_shows_a_stored_study_and_stops_cleanly(
     client = MlflowClient(found[0])
     experiment = client.get_experiment_by_name("quick")
     assert experiment is not None
+    means = client.search_runs([experiment.experiment_id], "tags.summary = 'true'")
+    assert len(means) == 19 and all("delta_pesq" in run.data.metrics for run in means[:-2])
+    for line in process.stdout:  # the trainings follow
+        if line.startswith("19 of 19 trainings"):
+            break
     assert len(client.search_runs([experiment.experiment_id], "tags.summary = 'false'")) == 19
     process.send_signal(stop)
     assert process.wait(30) == 0
     assert not psutil.wait_procs(family, 5)[1]
+
+
+@pytest.mark.slow
+def test_a_server_that_the_environment_names_is_brought_up_to_the_results(
+    server: MlflowServer, tmp_path: Path
+):
+    shutil.copytree(ROOT / "results" / "quick", tmp_path / "quick")
+    done = run_all("ui", "--results", tmp_path, environment={"MLFLOW_TRACKING_URI": server.uri})
+    assert done.returncode == 0, done.stderr
+    assert f"MLflow UI at {server.uri}/#/experiments/" in done.stdout
+    client = MlflowClient(server.uri)
+    experiment = client.get_experiment_by_name("quick")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == 38
+    assert not (tmp_path / ".mlflow").exists()
 
 
 @pytest.fixture

@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from ablations.studies.study import load_study
+from ablations.tracking.mlflow_database import default_uri
 from ablations.tracking.mlflow_ui import bundle_tracker, rebuild
 from ablations.tracking.run_contents import from_bundle
-from ablations.tracking.saved_views import FILTERS, TAG, VIEWS
-from ablations.tracking.study_view import Summary, Tracker, default_uri
+from ablations.tracking.saved_views import FILTERS, TAG, asked
+from ablations.tracking.shown_cells import run_name
+from ablations.tracking.study_view import Summary, Tracker
 from run_all import _summarise
 from smoe.config import POSITIONS, RunConfig
 from tests.ablations.conftest import ROOT
+
+SMOKE = load_study("smoke").cells
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +108,7 @@ def test_a_run_at_work_logs_how_busy_the_machine_is(smoke: Path, tmp_path: Path)
 
 def test_the_experiment_offers_its_views(client: MlflowClient):
     experiment = client.get_experiment_by_name("smoke")
-    for key, view in VIEWS.items():
+    for key, view in asked(SMOKE).items():
         saved = json.loads(experiment.tags[TAG + key])
         assert saved["name"] == view.question
         assert view.question in experiment.tags["mlflow.note.content"]
@@ -121,6 +126,29 @@ def test_what_somebody_wrote_into_the_description_stays(smoke: Path, tmp_path: P
     client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "mine")
     rebuild(tmp_path, "smoke")
     assert client.get_experiment_by_name("smoke").tags["mlflow.note.content"] == "mine"
+
+
+def test_only_questions_with_data_are_asked():
+    full = "EMBDL.multi.supervised.global"
+    assert [*asked(["dense"])] == ["best"]
+    assert [*asked(["dense", "shuffled-labels", full])] == ["best", "placements", "cost"]
+    assert "expert-mode" in asked([full, full.replace("multi", "single")])
+    assert "expert-mode" not in asked([full, "-MBDL.single.supervised.global"])
+
+
+def test_names_of_runs_begin_with_what_tells_them_apart():
+    assert run_name("E-B--.multi.supervised.global", "mean") == "E-B-- mean"
+    variant = run_name("E-B--.single.implicit.global", "seed 2", {"train.steps": 4000})
+    assert variant == "E-B-- seed 2 steps=4000 single implicit global"
+    assert run_name("dense", "seed 0") == "dense seed 0"
+
+
+def test_a_varied_setting_is_that_of_the_run():
+    """The budget study trains each cell for three numbers of steps."""
+    runs = from_bundle(ROOT / "results" / "budget")
+    steps = {(r.params["train_steps"], r.config().train.steps) for r in runs if "dense" in r.name}
+    assert steps == {("1000", 1000), ("4000", 4000), ("16000", 16000)}
+    assert len({run.name for run in runs}) == len(runs)
 
 
 @pytest.mark.parametrize("search", FILTERS)

@@ -110,7 +110,7 @@ def test_explain_shows_runs_and_numbers(small_folder):
 
 
 def test_explain_offers_the_nearest_cell(small_folder):
-    with pytest.raises(BundleError, match="did you mean dense-macs"):
+    with pytest.raises(BundleError, match='did you mean "dense-macs"'):
         explain(small_folder, "dense-mac")
 
 

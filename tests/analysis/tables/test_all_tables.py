@@ -10,7 +10,8 @@ import pytest
 from analysis.bundle import vocabulary as words
 from analysis.bundle.load import load_bundle
 from analysis.findings.compare import best_of, differences_to, judge
-from analysis.rendering.forms import FORMATS, Entry
+from analysis.rendering.forms import Entry
+from analysis.rendering.table_files import FORMATS
 from analysis.statistics.samples import difference
 from analysis.tables import factorial
 from analysis.tables.all_tables import all_tables

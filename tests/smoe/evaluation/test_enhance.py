@@ -7,23 +7,19 @@ import pytest
 import soundfile
 import torch
 
-from smoe.config import SAMPLE_RATE, ModelConfig
+from smoe.config import SAMPLE_RATE
 from smoe.errors import UserError
-from smoe.evaluation.enhance import enhance, enhance_file, load_enhancer
-from smoe.network.initialise import initialise
+from smoe.evaluation.enhance import enhance, load_enhancer
+from smoe.evaluation.enhance_files import enhance_file
 from smoe.network.unet import SpeechEnhancer
 from smoe.training.checkpoint import save_checkpoint
+from tests.smoe.evaluation import enhancers
+from tests.smoe.evaluation.enhancers import TINY
 
-TINY = ModelConfig(init_channels=1, n_layers=3)
 
-
-@pytest.fixture
-def unchanging() -> SpeechEnhancer:
-    """A network whose mask is 1: it gives back what it gets."""
-    enhancer = SpeechEnhancer(TINY)
-    initialise(enhancer, 0)
-    torch.nn.init.zeros_(enhancer.unet.output_conv.weight)
-    return enhancer.eval()
+@pytest.fixture(name="unchanging")
+def _unchanging() -> SpeechEnhancer:
+    return enhancers.unchanging()
 
 
 @pytest.mark.parametrize("seconds", [0.26, 0.5, 3.001, 20.0, 20.5, 45.3])
@@ -33,15 +29,22 @@ def test_nothing_is_lost_or_doubled(unchanging: SpeechEnhancer, seconds: float) 
     torch.testing.assert_close(enhance(unchanging, noisy), noisy, atol=1e-5, rtol=0)
 
 
+def test_channels_are_enhanced_each_on_its_own(unchanging: SpeechEnhancer) -> None:
+    torch.nn.init.normal_(unchanging.unet.output_conv.weight, std=0.1)
+    noisy = 0.1 * torch.randn(2, 21 * SAMPLE_RATE)
+    alone = torch.stack([enhance(unchanging, channel) for channel in noisy])
+    assert torch.equal(enhance(unchanging, noisy), alone)
+
+
 def test_file_to_file(unchanging: SpeechEnhancer, tmp_path: Path) -> None:
-    """Stereo at another rate comes out as 16 kHz mono, with notes; weights come from a file."""
+    """Stereo at another rate keeps both, with notes; weights come from a file."""
     weights = tmp_path / "weights.pt"
     save_checkpoint(weights, {"enhancer": unchanging.state_dict()})
     rng = np.random.default_rng(0)
-    soundfile.write(tmp_path / "in.wav", 0.1 * rng.standard_normal((44_100, 2)), 44_100)
+    soundfile.write(tmp_path / "in.wav", 0.1 * rng.standard_normal((44_101, 2)), 44_100)
     notes = enhance_file(load_enhancer(TINY, weights), tmp_path / "in.wav", tmp_path / "out.wav")
     written, rate = soundfile.read(tmp_path / "out.wav")
-    assert rate == SAMPLE_RATE and written.shape == (SAMPLE_RATE,)
+    assert rate == 44_100 and written.shape == (44_101, 2)
     assert len(notes) == 2
 
 

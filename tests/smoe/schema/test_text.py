@@ -12,7 +12,8 @@ import pytest
 from ablations.cli.terminal import PlainConsole
 from ablations.tracking.mlflow_ui import describe
 from analysis.bundle.load import load_bundle
-from analysis.rendering.forms import Column, Row, Table, to_latex, to_markdown
+from analysis.rendering.forms import Column, Row, Table, to_markdown
+from analysis.rendering.latex import PREAMBLE, to_latex
 from analysis.report.page import write_page
 from smoe.schema.text import markdown, plain, plain_lines
 from tests.ablations.conftest import run_here
@@ -74,7 +75,8 @@ def test_markdown_shows_the_text():
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no LaTeX is installed")
 def test_latex_compiles(tmp_path: Path):
     body = to_latex(table(plain(NASTY)))
-    text = r"\documentclass{article}\usepackage{booktabs,longtable}\begin{document}"
+    packages = PREAMBLE.removeprefix("% Preamble: ")
+    text = rf"\documentclass{{article}}{packages}\begin{{document}}"
     (tmp_path / "t.tex").write_text(text + body + r"\end{document}")
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "t.tex"], cwd=tmp_path, capture_output=True, check=False

@@ -1,0 +1,1 @@
+"""Scores added to stored studies: outside systems and further measures."""
