@@ -19,6 +19,7 @@ from ablations.cli.hyphens import CellCommand
 from ablations.cli.terminal import PlainConsole, complain, lasting_output, say
 from ablations.travel import commands
 from smoe.errors import UserError
+from smoe.schema.cells import is_outside
 from smoe.user import have_a_name
 
 if TYPE_CHECKING:
@@ -181,6 +182,55 @@ def explain(
     say(behind.explain(results / study, cell), end="")
 
 
+@app.command(epilog=examples("score"))
+def score(
+    folder: options.Folder,
+    name: options.System,
+    study: options.Study = "quick",
+    version: options.Version = "",
+    data: options.ScoreData = None,
+    measures: options.Measures = "",
+    results: options.Results = RESULTS,
+    tracking_uri: options.TrackingUri = None,
+    with_report: options.Report = True,
+) -> None:
+    """Score another system's estimates of a study's test set (from `data export`) as a cell.
+
+    It then stands in the tables, figures and MLflow of that study, marked as an outside system,
+    until estimates of the same name take its place.
+    """
+    from ablations.scoring.outside import score_outside
+    from ablations.tracking.mlflow_ui import rebuild
+    from smoe.schema.names import options_of
+
+    more = {"version": version, "data": data, "measures": measures}
+    cell = score_outside(folder, name, results / study, console, **more)
+    rebuild(results, study, _summarise, _draw, uri=tracking_uri, only=is_outside)
+    if with_report:
+        _last_screen(study, results, rebuild=True)
+    say(f"System   python run_all.py explain {cell} {options_of(study, results)}")
+
+
+@app.command(epilog=examples("measure"))
+def measure(
+    study: options.Study = "quick",
+    measures: options.Measures = "all",
+    data: options.ScoreData = None,
+    results: options.Results = RESULTS,
+    with_report: options.Report = True,
+) -> None:
+    """Score a study's input and its networks, where their weights are here, in further measures.
+
+    Nothing is trained. Outside systems are scored in them by `score --measures`.
+    """
+    from ablations.scoring.measures import measure as measure_runs
+
+    for name in measure_runs(results / study, measures, console, data=data):
+        console.print(f"Scored {name}.")
+    if with_report:
+        _last_screen(study, results, rebuild=True)
+
+
 @app.command(epilog=examples("enhance"))
 def enhance(
     source: options.Source,
@@ -249,8 +299,15 @@ def bench(
     device: options.BenchDevice = "cpu",
     threads: options.BenchThreads = 0,
     quick: options.Trial = False,
+    measures: options.MeasureCost = False,
 ) -> None:
     """Time the network against its source carried out to the letter."""
+    if measures:
+        from ablations.scoring.cost import costs
+        from analysis.bench.measures import cost_text
+
+        say(cost_text(costs(results, console, rounds=1 if quick else 5)))
+        return
     from ablations.bench.benchmark import bench as measure
     from analysis.bench.report import report_bench
 
@@ -278,6 +335,22 @@ def prepare(
     for note in corpus.notes:
         console.print(note)
     console.print(f"{data}: {corpus.data_hash}")
+
+
+@data_app.command(epilog=examples("export"))
+def export(
+    folder: options.ExportFolder,
+    study: options.Study = "quick",
+    data: options.Data = None,
+    results: options.Results = RESULTS,
+    settings: options.Set = None,
+) -> None:
+    """Write a study's test set as WAV, noisy and clean, with a manifest: for `score`."""
+    from ablations.scoring.outside import export as export_study
+    from ablations.studies.study import load_study
+
+    manifest = export_study(load_study(study, data, settings or []), results, folder, console)
+    say(f"Manifest {manifest}")
 
 
 @data_app.command(epilog=examples("check"))

@@ -183,7 +183,7 @@ def _close(
 ) -> bool:
     """Store the bundle and bring MLflow up to it; True if that is complete."""
     from ablations.bundles.storing import store_bundle
-    from ablations.tracking.run_contents import from_folder
+    from ablations.tracking.run_contents import from_folder, outside_systems
     from ablations.tracking.study_view import Summary
 
     summary = Summary()
@@ -192,7 +192,8 @@ def _close(
     complete = not done or store_bundle(study, runs, bundle, claim, console)
     if done and complete:
         summary = summarise(bundle)
-    begun = (from_folder(run, study.name) for run in runs if run.has_begun())
+    begun = [from_folder(run, study.name) for run in runs if run.has_begun()]
+    begun += outside_systems(bundle) if done and complete else []
     return mirror.close(begun, summary) and complete
 
 

@@ -34,7 +34,7 @@ def pesq_wb(*, reference: Wave, estimate: Wave) -> float:
     Raises:
         MetricError: no speech found, a signal under 0.25 s or over 20 s, or a silent estimate.
     """
-    _require_signal(reference, estimate)
+    require_signal(reference, estimate)
     if len(reference) > LONGEST_PESQ_S * SAMPLE_RATE:
         seconds = len(reference) / SAMPLE_RATE
         raise MetricError(f"PESQ: {seconds:.1f} s are too long, it takes {LONGEST_PESQ_S:g} s")
@@ -76,7 +76,7 @@ def si_sdr_db(*, reference: Wave, estimate: Wave) -> float:
     Raises:
         MetricError: a silent signal, or an estimate for which the ratio is infinite.
     """
-    _require_signal(reference, estimate)
+    require_signal(reference, estimate)
     clean = np.asarray(reference, np.float64) - np.mean(reference, dtype=np.float64)
     enhanced = np.asarray(estimate, np.float64) - np.mean(estimate, dtype=np.float64)
     target = np.sum(enhanced * clean) / np.sum(clean**2) * clean
@@ -109,7 +109,13 @@ def score(*, reference: Wave, estimate: Wave) -> dict[str, float | str | None]:
     return {**values, "error": "; ".join(reasons)}
 
 
-def _require_signal(reference: Wave, estimate: Wave) -> None:
+def require_signal(reference: Wave, estimate: Wave) -> None:
+    """Refuse signals that are silent or not finite.
+
+    Raises:
+        MetricError: one is.
+        ValueError: they are not of one length, [samples].
+    """
     if reference.shape != estimate.shape or reference.ndim != 1:
         raise ValueError(f"one length is needed, not {reference.shape} and {estimate.shape}")
     if not (np.isfinite(reference).all() and np.isfinite(estimate).all()):
@@ -121,7 +127,7 @@ def _require_signal(reference: Wave, estimate: Wave) -> None:
 
 
 def _stoi(reference: Wave, estimate: Wave, *, extended: bool) -> float:
-    _require_signal(reference, estimate)
+    require_signal(reference, estimate)
     state = np.random.get_state()
     np.random.seed(0)  # pystoi dithers ESTOI from the global generator
     try:

@@ -18,7 +18,10 @@ from tests.without import run_without
 ROOT = Path(__file__).parents[1]
 HEAVY = {"torch", "pandas", "numpy", "scipy", "mlflow", "matplotlib", "joblib", "pydantic"}
 COMMANDS = sorted(set(EXAMPLES) - {""})
-GROUPS = {"data": ("prepare", "check"), "results": ("verify", "merge", "archive", "unpack")}
+GROUPS = {
+    "data": ("prepare", "check", "export"),
+    "results": ("verify", "merge", "archive", "unpack"),
+}
 
 
 def invoke(*arguments: str):

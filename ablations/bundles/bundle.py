@@ -14,16 +14,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from ablations.bundles.further_columns import filled, kept_columns
+from ablations.bundles.outside_rows import kept_rows, with_rows
+from ablations.bundles.parquet import to_arrow, to_bytes
 from ablations.runs.plan import PlannedRun
-from ablations.studies.grid import UNPROCESSED, find
+from ablations.studies.grid import find
 from ablations.studies.study import Study
 from smoe.atomic import write_atomic
 from smoe.config import POSITIONS, SAMPLE_RATE
 from smoe.metrics import METRICS
 from smoe.schema.bundle import intact_examples
+from smoe.schema.cells import is_trained
 from smoe.schema.description import SCHEMA_VERSION
 from smoe.schema.digests import with_digests
 
@@ -49,6 +51,9 @@ HISTORY = {
     "routing_loss": "float32", "routing_accuracy": "float32", "grad_norm": "float32",
     "learning_rate": "float32", "loss_labelled": "float32", "loss_routed": "float32",
 }  # fmt: skip
+COLLECTED = {
+    "utterances.parquet": UTTERANCES, "routing.parquet": ROUTING, "history.parquet": HISTORY,
+}  # fmt: skip
 DYNAMIC_RANGE_DB = 80.0
 
 
@@ -60,6 +65,8 @@ def write_bundle(
 ) -> None:
     """Collect the finished runs of a study; each file is written whole or not at all.
 
+    Further measures and outside systems that the folder's bundle has are kept.
+
     Everything is made first and then written at once, `study.json` with the digests last, so that
     files of two states lie side by side for a moment only.
 
@@ -70,10 +77,14 @@ def write_bundle(
         before_write: Called before each file is written; what it raises ends the writing.
     """
     done = [run for run in runs if run.folder.is_done()]
-    files = {"runs.parquet": _parquet(runs_table([_run_row(run) for run in done]))}
-    tables = {"utterances": UTTERANCES, "routing": ROUTING, "history": HISTORY}
-    for name, columns in tables.items():
-        files[f"{name}.parquet"] = _parquet(_collect(done, f"{name}.parquet", columns))
+    tables = {"runs.parquet": to_arrow(runs_table([_run_row(run) for run in done]))}
+    for name, columns in COLLECTED.items():
+        tables[name] = to_arrow(_collect(done, name, columns))
+    kept = kept_columns(folder)
+    if kept is not None:
+        tables["utterances.parquet"] = filled(tables["utterances.parquet"], kept)
+    tables = with_rows(tables, kept_rows(folder, runs[0].config.data_hash))
+    files = {name: to_bytes(table) for name, table in tables.items()}
     example = _example_run(done)
     if example:
         buffer = io.BytesIO()
@@ -103,7 +114,7 @@ def _run_row(run: PlannedRun) -> dict[str, Any]:
     return {
         "run_id": run.folder.run_id,
         "cell": cell.code,
-        "placement": None if cell.code == UNPROCESSED else cell.placement_code,
+        "placement": cell.placement_code if is_trained(cell.code) else None,
         **{position: position in cell.placement for position in POSITIONS},
         "expert_mode": cell.expert_mode,
         "routing": cell.routing,
@@ -209,24 +220,3 @@ def _level_db(wave: np.ndarray) -> np.ndarray:
 
     _, _, spec = stft(wave, SAMPLE_RATE, nperseg=512, noverlap=256)
     return 20 * np.log10(np.abs(spec) + 1e-10)
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    """Return a table of pandas as `table_bytes` does."""
-    return table_bytes(pa.Table.from_pandas(table, preserve_index=False))
-
-
-def table_bytes(arrow: pa.Table) -> bytes:
-    """Return a table as the bytes of a bundle's file, the same for the same rows and columns.
-
-    Floats are split by the significance of their bytes, texts are dictionaries. A bundle goes into
-    a repository; this is a third of what the plain format takes.
-    """
-    floats = [field.name for field in arrow.schema if pa.types.is_floating(field.type)]
-    others = [name for name in arrow.schema.names if name not in floats]
-    buffer = io.BytesIO()
-    pq.write_table(
-        arrow, buffer, compression="zstd", compression_level=9, use_dictionary=others,  # pyright: ignore
-        use_byte_stream_split=floats, row_group_size=len(arrow) or None,  # pyright: ignore
-    )  # fmt: skip
-    return buffer.getvalue()

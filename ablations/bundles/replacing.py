@@ -17,6 +17,7 @@ from smoe.atomic import write_atomic
 from smoe.config import RunConfig
 from smoe.errors import UserError
 from smoe.schema.bundle import EXAMPLES, describe_bundle, read_bundle, read_runs
+from smoe.schema.cells import is_outside
 from smoe.schema.columns import TABLES
 from smoe.schema.digests import digest
 from smoe.schema.errors import BundleError
@@ -34,7 +35,8 @@ class Kept:
     Attributes:
         folder: `results/<study>`.
         study: Its description; None where no bundle is, or one that nobody can read.
-        runs: Its finished runs by id, each with its cell, seed and varied settings.
+        runs: Its finished runs by id, each with its cell, seed and varied settings; without
+            outside systems, which no plan has.
     """
 
     folder: Path
@@ -79,6 +81,7 @@ def _keys(runs: pd.DataFrame, study: dict[str, Any]) -> list[tuple[str, Key]]:
     return [
         (str(row["run_id"]), tuple(_value(row[name]) for name in columns))
         for row in runs.to_dict("records")
+        if not is_outside(row["cell"])
     ]
 
 

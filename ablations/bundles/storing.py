@@ -1,6 +1,8 @@
 """Stores a study's bundle: one writer at a time, and nothing that was stored is lost."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -30,25 +32,41 @@ def store_bundle(study: Study, runs: list[PlannedRun], folder: Path, claim: Path
     Raises:
         UserError: another runner keeps writing the same bundle.
     """
-    mine = take_claim(claim, folder)
-    mine.keep()
     try:
-        done = [run for run in runs if run.folder.is_done()]
-        kept = look(folder)
-        note = kept_note(kept, done)
-        if note:
-            console.print(note)
-            return False
-        aside = set_aside_bundle(kept, done)
-        if aside:
-            console.print(f"The earlier bundle of {study.name} is kept in {aside}.")
-        write_bundle(study, runs, folder, mine.require)
+        with claimed(claim, folder) as mine:
+            done = [run for run in runs if run.folder.is_done()]
+            kept = look(folder)
+            note = kept_note(kept, done)
+            if note:
+                console.print(note)
+                return False
+            aside = set_aside_bundle(kept, done)
+            if aside:
+                console.print(f"The earlier bundle of {study.name} is kept in {aside}.")
+            write_bundle(study, runs, folder, mine.require)
     except ClaimLostError:
         console.print("Another runner has stored the study while this one slept.")
         return False
+    return True
+
+
+@contextmanager
+def claimed(claim: Path, folder: Path) -> Iterator[Claim]:
+    """Hold the claim by which one process at a time writes a bundle.
+
+    Args:
+        claim: Folder of the claim.
+        folder: `results/<study>`, for the message.
+
+    Raises:
+        UserError: another runner keeps writing the same bundle.
+    """
+    mine = take_claim(claim, folder)
+    mine.keep()
+    try:
+        yield mine
     finally:
         mine.release()
-    return True
 
 
 def take_claim(claim: Path, folder: Path) -> Claim:

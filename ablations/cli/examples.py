@@ -31,11 +31,19 @@ EXAMPLES = {
         "python run_all.py register EMBDL.multi.supervised.global --study quick",
         "python run_all.py register dense --tracking-uri http://server:5000",
     ),
+    "score": (
+        "python run_all.py score estimates/rnnoise --as rnnoise --version 'pyrnnoise 0.4.5'",
+        "python run_all.py score estimates/ours --as other-net --study core --no-report",
+    ),
+    "measure": (
+        "python run_all.py measure --study quick --measures all",
+        "python run_all.py measure --study core --measures composite,srmr",
+    ),
     "ui": (
         "python run_all.py ui --study quick",
         "python run_all.py ui --study core --port 0",
     ),
-    "bench": ("python run_all.py bench --quick",),
+    "bench": ("python run_all.py bench --quick", "python run_all.py bench --measures"),
     "prepare": (
         "python run_all.py data prepare",
         "python run_all.py data prepare --data recordings",
@@ -55,6 +63,10 @@ EXAMPLES = {
         "python run_all.py results archive core --to /mnt/paper/core.tar",
     ),
     "unpack": ("python run_all.py results unpack quick.tar --into quick-of-the-paper",),
+    "export": (
+        "python run_all.py data export quick-test --study quick",
+        "python run_all.py data export core-test --study core",
+    ),
     "check": ("python run_all.py data check --data ~/my/recordings --figures",),
 }
 

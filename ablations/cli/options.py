@@ -35,6 +35,23 @@ Target = Annotated[
     Path, typer.Argument(metavar="OUT", help="Where to write: a file, or a folder for a folder.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what OUT holds; never IN.")]
+Folder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="Estimates, named like the files of data export.")
+]
+System = Annotated[str, typer.Option("--as", metavar="NAME", help="What to call the system.")]
+Version = Annotated[
+    str, typer.Option("--version", metavar="TEXT", help="Which version, in your words.")
+]
+ScoreData = Annotated[
+    str | None, typer.Option("--data", help="Where the study's corpus is, if not where it was.")
+]
+Measures = Annotated[
+    str, typer.Option("--measures", help="Further measures: composite,srmr,..., or all installed.")
+]
+MeasureCost = Annotated[
+    bool, typer.Option("--measures", help="Time each measure instead, per utterance and core.")
+]
+ExportFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write the files.")]
 BenchDevice = Annotated[str, typer.Option(help="cpu or cuda.")]
 BenchThreads = Annotated[int, typer.Option(min=0, max=4096, help="0: all cores.")]
 Trial = Annotated[bool, typer.Option("--quick", help="Tiny sizes: a trial, no result.")]

@@ -15,13 +15,13 @@ from typing import Any
 from smoe.config import POSITIONS, ModelConfig, Position, RunConfig
 from smoe.errors import UserError
 from smoe.network.cost import match_dense
+from smoe.schema.cells import UNPROCESSED, is_outside, is_trained
 
 LETTERS = "EMBDL"
 EXPERT_MODES = ("multi", "single")
 ROUTINGS = ("supervised", "implicit")
 ROUTER_SCOPES = ("global", "per_layer")
 DENSE = "dense"
-UNPROCESSED = "unprocessed"
 EXAMPLE_CODE = "E-B--.multi.supervised.global"
 
 
@@ -115,7 +115,6 @@ _SPECIAL: dict[str, Callable[[RunConfig], RunConfig]] = {
     "dense-macs": _match("macs_per_s"),
     "uniform": _set_model(smoe_layer_positions=POSITIONS, routing="uniform"),
     "shuffled-labels": _shuffle,
-    UNPROCESSED: lambda base: base.model_copy(update={"model": None}),
     **{
         code: _set_model(smoe_layer_positions=(), init_channels=width, level_channels=None)
         for code, width in WIDTHS.items()
@@ -128,6 +127,8 @@ def resolve(code: str, base: RunConfig) -> RunConfig:
 
     Two cells that are the same network have configurations of the same identity.
     """
+    if not is_trained(code):
+        return base.model_copy(update={"model": None})
     if code in _SPECIAL:
         config = _SPECIAL[code](base)
     else:
@@ -138,19 +139,19 @@ def resolve(code: str, base: RunConfig) -> RunConfig:
             routing=cell.routing,
             router_scope=cell.router_scope,
         )(base)
-    if config.model is None:
-        return config
-    return config.model_copy(update={"model": config.model.canonical()})
+    return config.model_copy(update={"model": _model(config).canonical()})
 
 
 def find(code: str) -> Cell:
-    """The cell of a code.
+    """The cell of a code; any outside system is one.
 
     Raises:
         UserError: there is none; the message offers the nearest.
     """
     if code in KNOWN:
         return KNOWN[code]
+    if is_outside(code):
+        return Cell(code)
     nearest = [name for name in KNOWN if name.split(".")[0] == code.upper()][:1]
     nearest = nearest or difflib.get_close_matches(code, KNOWN, n=1, cutoff=0.5)
     hint = f'did you mean "{nearest[0]}"?' if nearest else f"codes look like {EXAMPLE_CODE}."

@@ -27,6 +27,7 @@ def rebuild(
     uri: str | None = None,
     trainings: bool = True,
     progress: Progress = lambda done, total: None,
+    only: Callable[[str], bool] = lambda _: True,
 ) -> str:
     """Bring the MLflow view of a study up to its stored bundle; return its experiment's id.
 
@@ -40,6 +41,7 @@ def rebuild(
         uri: Tracking server or database; None for SQLite in the results folder.
         trainings: Whether the runs of single seeds are brought there, too.
         progress: Called after each of them; what it raises ends the work.
+        only: Whether a cell's runs are brought there; by default all are.
 
     Raises:
         UserError: there is neither, or MLflow's database is of no use.
@@ -55,7 +57,8 @@ def rebuild(
             if summarise:
                 tracker.log_summary(summarise(folder))
             if trainings:
-                tracker.sync(_counted(from_bundle(folder), progress))
+                chosen = [run for run in from_bundle(folder) if only(run.tags["cell"])]
+                tracker.sync(_counted(chosen, progress))
     return tracker.experiment_id
 
 

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from ablations.bundles.bundle import example_levels
 from ablations.runs.plan import PlannedRun
 from ablations.runs.run_folder import RunFolder
-from ablations.studies.grid import UNPROCESSED, resolve
+from ablations.studies.grid import resolve
 from ablations.studies.variation import at_level
 from ablations.tracking.shown_cells import cell_params, cell_tags, describe_cell, run_name
 from smoe.config import RunConfig
 from smoe.metrics import METRICS
 from smoe.schema.bundle import read_bundle
+from smoe.schema.cells import is_outside, is_trained, outside_name
 from smoe.schema.errors import BundleError
+from smoe.schema.measures import FURTHER
 from smoe.schema.text import plain
 
 DISTORTED = ("noise", "reverb", "both")
@@ -126,7 +128,11 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
         return TrackedRun(
             run_id=row["run_id"],
             name=run_name(row["cell"], f"seed {row['seed']}", level),
-            tags={**_tags(folder.name, row["cell"]), **{key: row[key] for key in keys}},
+            tags={
+                **_tags(folder.name, row["cell"]),
+                **_system(row),
+                **{key: row[key] for key in keys},
+            },
             params={**_params(row["cell"], row["seed"], settings), **_level_params(level)},
             config=lambda: resolve(row["cell"], at_level(base, level)),
             state="done",
@@ -138,6 +144,11 @@ def from_bundle(folder: Path) -> list[TrackedRun]:
         )
 
     return [tracked(row) for row in _records(runs)]
+
+
+def outside_systems(folder: Path) -> list[TrackedRun]:
+    """Return the outside systems of a bundle; as `from_bundle`."""
+    return [run for run in from_bundle(folder) if is_outside(run.tags["cell"])]
 
 
 def config_of(folder: Path, study: dict[str, Any]) -> RunConfig:
@@ -167,8 +178,15 @@ def _tags(study: str, code: str) -> dict[str, str]:
     return {**cell_tags(study, code), "summary": "false", "mlflow.note.content": note}
 
 
+def _system(row: dict[str, Any]) -> dict[str, str]:
+    """Tags of an outside system; none of a run of the study's own."""
+    if not is_outside(row["cell"]):
+        return {}
+    return {"outside_system": outside_name(row["cell"]), "version": row["system_version"]}
+
+
 def _params(code: str, seed: int, config: dict[str, Any]) -> dict[str, str]:
-    if code == UNPROCESSED:
+    if not is_trained(code):
         return {**cell_params(code), "seed": str(seed)}
     values = {
         **cell_params(code),
@@ -213,7 +231,8 @@ def _final(scores: pd.DataFrame, routing: pd.DataFrame, record: dict[str, Any]) 
 
 
 def _means(scores: pd.DataFrame, suffix: str) -> dict[str, float]:
-    stored = [metric for metric in METRICS if metric in scores]  # a bundle may be older
+    known = [*METRICS, *FURTHER]
+    stored = [metric for metric in known if metric in scores]  # a bundle may be older
     return {f"{metric}{suffix}": float(scores[metric].astype(float).mean()) for metric in stored}
 
 

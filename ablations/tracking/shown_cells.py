@@ -6,6 +6,7 @@ from typing import Any
 
 from ablations.studies.grid import CONTROLS, DENSE, UNPROCESSED, WIDTHS, find
 from smoe.config import POSITIONS
+from smoe.schema.cells import is_outside, is_trained, outside_name
 
 AXES = ("expert_mode", "routing", "router_scope")
 REFERENCE = ("multi", "supervised", "global")
@@ -13,6 +14,7 @@ COLOR = "mlflow.runColor"  # the tag from which the UI takes a run's colour
 # Few, so that charts can be read: of the house style of the figures.
 COLORS = {
     "input": "#999999",
+    "outside": "#CC79A7",
     "dense": "#000000",
     "control": "#E69F00",
     "with late decoder": "#D55E00",
@@ -21,13 +23,13 @@ COLORS = {
 
 
 def group_of(code: str) -> str:
-    """Return `placement`, `variant`, `control`, `width` or `input`.
+    """Return `placement`, `variant`, `control`, `width`, `input` or `outside`.
 
     Placements are the 32 that one compares: multiple experts, supervised global routing, and the
     dense network, which has none of them. A variant differs from one of them in another axis.
     """
-    if code == UNPROCESSED:
-        return "input"
+    if not is_trained(code):
+        return "outside" if is_outside(code) else "input"
     if code in CONTROLS or code in WIDTHS:
         return "control" if code in CONTROLS else "width"
     axes = tuple(code.split(".")[1:])
@@ -51,7 +53,7 @@ def run_name(code: str, which: str, level: Mapping[str, Any] | None = None) -> s
         which: Such as "seed 0" or "mean".
         level: Settings that the study varies, of this run.
     """
-    if code == UNPROCESSED:
+    if not is_trained(code):
         return code
     placement, _, axes = code.partition(".")
     others = "" if tuple(axes.split(".")) == REFERENCE else axes.replace(".", " ")
@@ -62,8 +64,8 @@ def run_name(code: str, which: str, level: Mapping[str, Any] | None = None) -> s
 def cell_params(code: str) -> dict[str, str]:
     """Return a cell's placement, five booleans and axes, as params of MLflow."""
     cell = find(code)
-    if cell.code == UNPROCESSED:
-        return {"placement": "none"}
+    if not is_trained(code):
+        return {"placement": "outside" if is_outside(code) else "none"}
     values = {
         "placement": cell.placement_code,
         **{position: position in cell.placement for position in POSITIONS},
@@ -77,6 +79,8 @@ def describe_cell(code: str, study: str) -> str:
     cell = find(code)
     if cell.code == UNPROCESSED:
         what = "The noisy input itself, scored like any network's output."
+    elif is_outside(code):
+        what = f"{outside_name(code)}, an outside system: its estimates alone are known."
     elif not cell.placement:
         what = "Plain complex U-Net, no experts."
     else:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablations.bundles.replacing import FILES, copy_aside
-from ablations.bundles.storing import take_claim
+from ablations.bundles.storing import claimed
 from ablations.runs.run_folder import RUNS_FOLDER, prepare_results
 from ablations.travel.mergeable import conflicts, require_one_origin, require_one_study
 from ablations.travel.merged_study import merged_description
@@ -112,15 +112,11 @@ def _examples(parts: list[Part], order: list[str]) -> bytes | None:
 def _store(files: dict[str, bytes], folder: Path, parts: list[Part]) -> Path | None:
     """Write the files under the claim of the study's writers; return where an earlier one went."""
     prepare_results(folder.parent)
-    mine = take_claim(folder.parent / RUNS_FOLDER / f".bundle-{folder.name}", folder)
-    mine.keep()
-    try:
+    with claimed(folder.parent / RUNS_FOLDER / f".bundle-{folder.name}", folder) as mine:
         aside = _make_way(files, folder, parts)
         for name, content in files.items():
             mine.require()
             write_atomic(folder / name, content)
-    finally:
-        mine.release()
     return aside
 
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ablations.bundles.bundle import runs_table, table_bytes
+from ablations.bundles.bundle import runs_table
+from ablations.bundles.parquet import to_arrow, to_bytes
 from ablations.studies.grid import UNPROCESSED
 from ablations.travel.part import Part
 
@@ -39,7 +40,7 @@ def merged_runs(parts: list[Part], order: list[str], owner: dict[str, int]) -> b
     columns = _columns([part.tables[RUNS] for part in parts])
     chosen = [rows[owner[run_id]][run_id] for run_id in order]
     frame = runs_table([{name: row.get(name) for name in columns} for row in chosen])
-    return table_bytes(pa.Table.from_pandas(frame, preserve_index=False))
+    return to_bytes(to_arrow(frame))
 
 
 def merged_rows(parts: list[Part], name: str, order: list[str], owner: dict[str, int]) -> bytes:
@@ -54,7 +55,7 @@ def merged_rows(parts: list[Part], name: str, order: list[str], owner: dict[str,
     kept.sort(key=lambda row: rank[run_ids[row]])
     fullest = max(tables, key=lambda table: table.num_columns)
     chosen = whole.take(pa.array(kept, pa.int64())).combine_chunks()
-    return table_bytes(chosen.replace_schema_metadata(fullest.schema.metadata))
+    return to_bytes(chosen.replace_schema_metadata(fullest.schema.metadata))
 
 
 def _columns(tables: list[pa.Table]) -> list[str]:

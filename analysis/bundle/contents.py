@@ -14,6 +14,7 @@ from analysis.bundle import vocabulary as words
 from analysis.bundle.verdict_rules import VerdictRules, verdict_rules
 from analysis.statistics.clusters import TestSet
 from analysis.statistics.samples import Sample
+from smoe.schema.cells import is_outside, is_trained
 
 
 @dataclass(frozen=True, eq=False)  # a bundle is equal to itself alone and hashable
@@ -85,6 +86,16 @@ class Bundle:
         return {str(cell): np.asarray(rows) for cell, rows in groups.items()}
 
     @cached_property
+    def further(self) -> list[str]:
+        """Further measures that some run was scored in."""
+        return [m for m in words.FURTHER if m in self.scores and np.isfinite(self.scores[m]).any()]
+
+    @cached_property
+    def own_runs(self) -> pd.DataFrame:
+        """Runs of the study itself, the unprocessed input among them: all but outside systems."""
+        return self.runs[~self.runs["cell"].map(is_outside).astype(bool)]
+
+    @cached_property
     def run_seeds(self) -> np.ndarray:
         """Seed of each run."""
         return self.runs["seed"].to_numpy()
@@ -100,7 +111,7 @@ class Bundle:
 
         On a GPU networks are trained side by side and share its time; unlike machines differ.
         """
-        devices = self.runs["device"].dropna().unique()
+        devices = self.own_runs["device"].dropna().unique()
         return len(devices) == 1 and str(devices[0]).startswith("cpu")
 
     @cached_property
@@ -114,8 +125,12 @@ class Bundle:
         return TestSet(self.strata, {k: pd.factorize(v)[0] for k, v in clusters.items()})
 
     def cells(self) -> list[str]:
-        """Return the cells with finished runs, without the unprocessed input, in table order."""
-        return sorted(set(self.run_rows) - {words.UNPROCESSED}, key=words.cell_order)
+        """Return the study's networks with finished runs, in table order."""
+        return sorted(filter(is_trained, self.run_rows), key=words.cell_order)
+
+    def outside_systems(self) -> list[str]:
+        """Return the outside systems that were scored on the study's test set, in table order."""
+        return sorted(filter(is_outside, self.run_rows), key=words.cell_order)
 
     def cell_row(self, cell: str) -> pd.Series:
         """Return what all runs of a cell have in common (the row of its first run)."""
@@ -142,5 +157,6 @@ class Bundle:
             scores=self.scores[metric][index][rows],
             seeds=tuple(int(seed) for seed in self.run_seeds[rows]),
             test_set=self.test_set,
-            any_seed=cell == words.UNPROCESSED,
+            any_seed=not is_trained(cell),
+            outside=is_outside(cell),
         )

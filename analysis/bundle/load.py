@@ -97,9 +97,12 @@ def _score_arrays(
     shape = (len(known), len(runs), int(utterance_rows.max()) + 1)
     flat = np.ravel_multi_index((kinds, run_rows, utterance_rows), shape)
     scores = {}
-    for metric in words.METRICS:
+    for metric in {**words.METRICS, **words.FURTHER}:
+        if metric not in table and metric in words.FURTHER:
+            continue  # nobody has asked for it
         values = np.full(shape, np.nan)
-        values.ravel()[flat] = table[metric].to_numpy(dtype=float)
+        if metric in table:
+            values.ravel()[flat] = table[metric].to_numpy(dtype=float)
         scores[metric] = values
     return scores
 

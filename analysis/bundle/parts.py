@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
+from smoe.schema.cells import is_trained
 
 Level = dict[str, Any]
 
@@ -56,7 +56,7 @@ def whole_seeds(bundle: Bundle) -> tuple[Bundle, str]:
     alone. The sentence is empty where nothing is left out.
     """
     runs, planned = bundle.runs, bundle.study["study"].get("runs_per_seed")
-    trained = runs["cell"] != words.UNPROCESSED
+    trained = runs["cell"].map(is_trained).astype(bool)
     counts = runs[trained].groupby("seed").size()
     if planned is None or counts.empty:
         return bundle, ""

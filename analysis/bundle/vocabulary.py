@@ -1,7 +1,9 @@
 """The words of the reports: metrics, conditions, placements and how a cell is called."""
 
 import re
-from dataclasses import dataclass
+
+from smoe.schema.cells import UNPROCESSED, is_outside, outside_name
+from smoe.schema.measures import FURTHER, METRICS, Metric
 
 POSITIONS = ("early_encoder", "mid_encoder", "bottleneck", "mid_decoder", "late_decoder")
 LETTERS = "EMBDL"
@@ -24,7 +26,6 @@ AXIS_LEVELS = {
 }
 REFERENCE_AXES = ("multi", "supervised", "global")
 FULL_CELL = "EMBDL.multi.supervised.global"
-UNPROCESSED = "unprocessed"
 DENSE = "dense"
 DENSE_CONTROLS = ("dense-params", "dense-macs")
 ROUTING_CONTROLS = ("uniform", "shuffled-labels")
@@ -43,33 +44,12 @@ _CELL_NAMES = {
     "shuffled-labels": "S-MoE EMBDL, shuffled labels",
 }
 
-
-@dataclass(frozen=True)
-class Metric:
-    """A quality measure: how it is written, its unit and the decimals that carry meaning."""
-
-    label: str
-    unit: str
-    decimals: int
-
-    @property
-    def axis_label(self) -> str:
-        """Label with unit, for the axis of a figure."""
-        return f"{self.label} ({self.unit})" if self.unit else self.label
-
-    @property
-    def unit_label(self) -> str:
-        """What stands behind a value in a sentence: `PESQ-WB`, `dB SI-SDR`."""
-        return f"dB {self.label}" if self.unit == "dB" else self.label
-
-
-METRICS = {
-    "pesq_wb": Metric("PESQ-WB", "MOS-LQO", 3),
-    "stoi": Metric("STOI", "", 3),
-    "estoi": Metric("ESTOI", "", 3),
-    "si_sdr_db": Metric("SI-SDR", "dB", 2),
-}
 PRIMARY = "pesq_wb"  # of figures; tables and verdicts ask the study (`verdict_rules`)
+
+
+def measure(name: str) -> Metric:
+    """Return how a measure is written, one of every run's or a further one."""
+    return METRICS[name] if name in METRICS else FURTHER[name]
 
 
 def is_dense(cell: str) -> bool:
@@ -100,6 +80,8 @@ def cell_name(cell: str) -> str:
     """A cell as a reader calls it: `S-MoE E-B--, multi, supervised, global`."""
     if cell in _CELL_NAMES:
         return _CELL_NAMES[cell]
+    if is_outside(cell):
+        return f"{outside_name(cell)} (outside system)"
     if "." not in cell:
         return cell
     placement, *axes = cell.split(".")
@@ -123,7 +105,7 @@ def _in_numeric_order(cell: str) -> tuple[str, tuple[int, ...]]:
 
 
 def cell_order(cell: str) -> tuple:
-    """Sort key: input, dense networks, S-MoE by placement and axes, controls of the routing."""
+    """Sort key: input, dense networks, S-MoE by placement and axes, controls, outside systems."""
     fixed = (UNPROCESSED, DENSE, *DENSE_CONTROLS)
     if cell in fixed:
         return (0, fixed.index(cell), "", ())
@@ -136,4 +118,4 @@ def cell_order(cell: str) -> tuple:
             for axis, level in zip(AXES, axes, strict=False)
         )
         return (1, *placement_order(placement), ranks)
-    return (2, 0, cell, ())
+    return (3 if is_outside(cell) else 2, 0, cell, ())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from analysis.bundle.contents import Bundle
-from analysis.figures import heatmap, levels, quality, routing, training
+from analysis.figures import heatmap, levels, quality, routing, systems, training
 from analysis.figures.plots import Figure
 from analysis.figures.style import NothingToDrawError, house_style, save
 
@@ -22,6 +22,7 @@ def all_figures() -> dict[str, tuple[str, Callable[[Bundle], Figure]]]:
         "learning_curves": ("Learning curves", training.learning_curves),
         "spectrograms": ("Spectrograms", training.spectrograms),
         "levels": ("Differences by level", levels.differences_by_level),
+        "systems": ("Outside systems by condition", systems.outside_systems),
     }
 
 
@@ -29,7 +30,8 @@ def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, s
     """Write every figure as PNG and PDF.
 
     Returns:
-        Name to the PNG's path for the figures drawn, and name to reason for those that were not.
+        Name to the PNG's path for the figures drawn, and name to reason for those that were not;
+        of a study without outside systems nobody expects their figure.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn, skipped = {}, {}
@@ -39,7 +41,8 @@ def draw_all(bundle: Bundle, folder: Path) -> tuple[dict[str, Path], dict[str, s
             with house_style():
                 save(draw(bundle), *files, bundle=bundle)
         except NothingToDrawError as reason:
-            skipped[name] = str(reason)
+            if name != "systems":
+                skipped[name] = str(reason)
             for file in files:
                 file.unlink(missing_ok=True)
         else:

@@ -10,6 +10,7 @@ from analysis.bundle.verdict_rules import FEWEST_SEEDS
 from analysis.findings.compare import Comparison, dense_gain, margin_phrase
 from analysis.findings.power import seeds_sentence
 from analysis.statistics.seed_noise import FEWEST
+from smoe.schema.cells import is_trained
 
 BOLD = (
     "Bold: better than every other row of its column (tests over seeds and utterances, Holm over "
@@ -40,7 +41,7 @@ def extent(bundle: Bundle) -> list[str]:
 
 def seeds_and_interval(bundle: Bundle) -> str:
     """Say how many seeds there are and what the plus-minus sign stands for."""
-    runs = bundle.runs[bundle.runs["cell"] != words.UNPROCESSED]
+    runs = bundle.runs[bundle.runs["cell"].map(is_trained).astype(bool)]
     most = int(runs.groupby("cell").size().max()) if len(runs) else 0
     if most > 1:
         return f"{most} seeds. ± is half the 95 % interval over seeds and utterances."
@@ -90,7 +91,7 @@ def verdicts(
         group: What is one family unless the study declares the whole table.
         moderated: Whether training variances were learned from contrasts of one kind.
     """
-    known = [c for c in comparisons if c is not None]
+    known = [c for c in comparisons if c is not None and not c.outside]
     if not known:
         return []
     rules = bundle.rules
@@ -138,7 +139,8 @@ def power(known: list[Comparison], metric: str, margin: float | None) -> str:
 
 def detectable(comparisons: list[Comparison | None]) -> str:
     """Say which difference the tests of a table can find, before and after Holm."""
-    known = [c for c in comparisons if c is not None and c.n_seeds >= FEWEST_SEEDS]
+    known = [c for c in comparisons if c is not None and not c.outside]
+    known = [c for c in known if c.n_seeds >= FEWEST_SEEDS]
     alone = [c.detectable() for c in known]
     if not np.isfinite(alone).any():
         return ""
@@ -163,6 +165,14 @@ def missing(bundle: Bundle, cells: list[str]) -> list[str]:
         for group, runs in groups.items()
     ]
     return [f"Missing runs, {'; '.join(parts)}."] if parts else []
+
+
+def unmeasured(bundle: Bundle) -> list[str]:
+    """Name the metrics that none of the runs was scored in; their columns are empty."""
+    absent = [m.label for key, m in words.METRICS.items() if np.isnan(bundle.scores[key]).all()]
+    if not absent:
+        return []
+    return [f"No run of this bundle was scored in {', '.join(absent)}: it is older, run it again."]
 
 
 def unscored(bundle: Bundle, cells: list[str]) -> list[str]:

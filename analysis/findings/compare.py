@@ -15,6 +15,8 @@ from analysis.statistics.samples import Sample, difference
 from analysis.statistics.seed_noise import moderated
 
 TOO_FEW_SEEDS = "too few seeds"
+NO_VERDICT = "no verdict"  # of a system without seeds
+UNTESTED = (TOO_FEW_SEEDS, NO_VERDICT)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Comparison:
         by_seed: Mean difference in each seed.
         n_utterances: Utterances paired.
         alpha: Level of the family.
+        outside: An outside system has part in it, so that there is neither test nor verdict.
+        sign: 1 where higher values of the metric are better, else -1.
     """
 
     interval: Interval
@@ -46,11 +50,19 @@ class Comparison:
     by_seed: tuple[float, ...]
     n_utterances: int
     alpha: float
+    outside: bool = False
+    sign: int = 1
+
+    @property
+    def is_gain(self) -> bool:
+        """Whether the first cell is better in the mean, whatever the direction of the metric."""
+        return bool(self.sign * self.interval.estimate > 0)
 
     @cached_property
     def improvement(self) -> Interval:
-        """Probability that the first cell scores higher on an utterance."""
-        return hypotheses.probability_of_improvement(*self.sample.values())
+        """Probability that the first cell scores better on an utterance."""
+        scores, test_set = self.sample.values()
+        return hypotheses.probability_of_improvement(self.sign * scores, test_set)
 
     @property
     def n_seeds(self) -> int:
@@ -64,15 +76,17 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`better`, `worse`, `equivalent`, `undecided` or `too few seeds`.
+        """`better`, `worse`, `equivalent`, `undecided`, `too few seeds` or `no verdict`.
 
         A difference that is decided and surely within the margin is `better, within margin`.
         """
+        if self.outside:
+            return NO_VERDICT
         if self.n_seeds < FEWEST_SEEDS:
             return TOO_FEW_SEEDS
         equivalent = self.p_equivalent < self.alpha
         if self.decided:
-            direction = "better" if self.interval.estimate > 0 else "worse"
+            direction = "better" if self.is_gain else "worse"
             return f"{direction}, within margin" if equivalent else direction
         return "equivalent" if equivalent else "undecided"
 
@@ -126,21 +140,22 @@ def judge(
     ]
     apart = families if rules.family == "group" else None
     member = np.array([apart[i] if apart else "" for i in used])
+    tested = np.array([not sample.outside for sample in samples])
     family = stack(intervals)
-    p = hypotheses.random_effects_p(family)
-    p_holm = _holm_within(p, member)
+    p = np.where(tested, hypotheses.random_effects_p(family), np.nan)
+    p_holm = _holm_within(p, member, tested)
     margin = rules.margins.get(metric)
     p_equivalent = np.full(len(used), np.nan)
     if margin is not None:
-        p_equivalent = _holm_within(hypotheses.equivalence_p(family, margin), member)
-    gain = dense_gain(bundle, metric)
+        p_equivalent = _holm_within(hypotheses.equivalence_p(family, margin), member, tested)
+    gain, sign = dense_gain(bundle, metric), words.measure(metric).sign
     for row, (i, sample) in enumerate(used.items()):
         result[i] = Comparison(
             intervals[row], float(p[row]), float(p_holm[row]), float(p_equivalent[row]),
-            int((member == member[row]).sum()), margin, gain,
+            int((tested & (member == member[row])).sum()), margin, gain,
             sample,
             tuple(sample.values()[0].mean(axis=1).tolist()),
-            sample.n_utterances, rules.alpha,
+            sample.n_utterances, rules.alpha, sample.outside, sign,
         )  # fmt: skip
     return result
 
@@ -172,10 +187,12 @@ def noise_kinds(bundle: Bundle, cells: list[str]) -> list[str]:
     return ["late decoder" if has else "no late decoder" for has in late]
 
 
-def _holm_within(p_values: np.ndarray, families: np.ndarray) -> np.ndarray:
-    adjusted = np.empty(len(p_values))
-    for family in np.unique(families):
-        adjusted[families == family] = hypotheses.holm(p_values[families == family])
+def _holm_within(p_values: np.ndarray, families: np.ndarray, tested: np.ndarray) -> np.ndarray:
+    """Adjust within each family; NaN for what is not tested and enters no family."""
+    adjusted = np.full(len(p_values), np.nan)
+    for family in np.unique(families[tested]):
+        members = tested & (families == family)
+        adjusted[members] = hypotheses.holm(p_values[members])
     return adjusted
 
 
@@ -187,12 +204,12 @@ def dense_gain(bundle: Bundle, metric: str) -> float:
     """
     pair = differences_to(bundle, [words.DENSE], [words.UNPROCESSED], metric)[0]
     mean = pair.mean() if pair is not None else None
-    return float(mean.estimate) if mean is not None else np.nan
+    return words.measure(metric).sign * float(mean.estimate) if mean is not None else np.nan
 
 
 def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
     """Return `±0.02 PESQ-WB (24 % of gain)`, or that the metric has no margin."""
-    name, margin = words.METRICS[metric], rules.margins.get(metric)
+    name, margin = words.measure(metric), rules.margins.get(metric)
     if margin is None:
         return f"no margin for {name.label}"
     return f"±{margin:g} {name.unit_label} ({margin_share(margin, gain)})"
@@ -201,17 +218,22 @@ def margin_phrase(rules: VerdictRules, metric: str, gain: float) -> str:
 def best_of(bundle: Bundle, samples: list[Sample | None], metric: str) -> int | None:
     """Return the row that is better than every other one after Holm; None if no row is.
 
-    The family is the row with the highest mean against each other row.
+    The family is the row with the highest mean against each other row. Outside systems are not
+    tested: where one has the highest mean, no row is best.
     """
     means = {i: float(m.estimate) for i, s in enumerate(samples) if s and (m := s.mean())}
     if len(means) < 2:
         return None
-    best = max(means, key=lambda i: means[i])
-    winner, others = samples[best], [samples[i] for i in means if i != best]
-    pairs = [difference(winner, other) if winner and other else None for other in others]
-    if all(c is not None and c.verdict.startswith("better") for c in judge(bundle, pairs, metric)):
-        return best
-    return None
+    sign = words.measure(metric).sign
+    best = max(means, key=lambda i: sign * means[i])
+    winner = samples[best]
+    if winner is None or winner.outside:
+        return None
+    others = [s for i in means if i != best and (s := samples[i]) and not s.outside]
+    pairs: list[Sample | None] = [difference(winner, other) for other in others]
+    judged = judge(bundle, pairs, metric)
+    won = [c is not None and c.verdict.startswith("better") for c in judged]
+    return best if won and all(won) else None
 
 
 def differences_to(

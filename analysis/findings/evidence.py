@@ -203,7 +203,7 @@ def _item(kind: str, name: str, found: Comparison, metric: str, primary: Compari
     turns_over = verdict == _OPPOSITE.get(claimed)
     if claimed == "equivalent":
         turns_over = verdict in _OPPOSITE and "within" not in found.verdict
-    agrees = (found.interval.estimate > 0) == (primary.interval.estimate > 0)
+    agrees = found.is_gain == primary.is_gain
     if claimed == "equivalent":
         agrees = found.margin and abs(found.interval.estimate) < found.margin
     speaks: Speaks = "neither" if agrees is None else "for" if agrees else "against"

@@ -6,6 +6,7 @@ from pathlib import Path
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
 from analysis.bundle.load import load_reported
+from analysis.bundle.outside import outside_notes
 from analysis.figures.all_figures import draw_all
 from analysis.findings import captions
 from analysis.findings.answer import answer
@@ -104,7 +105,7 @@ def main_table_text(bundle: Bundle) -> str:
         ("Table 1: means over all distorted utterances",
          [m.label for m in words.METRICS.values()], overall, []),
         (f"{words.METRICS[bundle.primary].label} by condition", heard, by_condition,
-         [captions.measured(bundle), *not_above_note(bundle, cells)]),
+         [captions.measured(bundle), *not_above_note(bundle, cells), *outside_notes(bundle)]),
     ]  # fmt: skip
     texts = []
     for title, headers, columns, notes in blocks:

@@ -102,7 +102,7 @@ def _claim_section(bundle: Bundle, claim: Claim, number: int) -> Section:
 def _lists(own: Evidence) -> dict[str, list[str]]:
     """Observations by what they speak for; without a decision for the sign of the mean."""
     decided = plain(own.primary) not in ("undecided", TOO_FEW_SEEDS)
-    sign = "a gain" if own.primary.interval.estimate > 0 else "a loss"
+    sign = "a gain" if own.primary.is_gain else "a loss"
     heads = ("For", "Against") if decided else (f"For {sign}", f"Against {sign}")
     lists = {heads[0]: [*spoken(own.items, "for")], heads[1]: [*spoken(own.items, "against")]}
     neither = [*spoken(own.items, "neither")]
@@ -263,7 +263,7 @@ def _conclusion(found: Comparison, metrics: list[Comparison | None]) -> str:
     if opposite is None:
         return verdict
     up = verdict == "better"
-    turned = any((value > 0) != up for value in found.by_seed)
+    turned = any((found.sign * value > 0) != up for value in found.by_seed)
     turned |= any(c is not None and plain(c) == opposite for c in metrics)
     return "undecided (turns over)" if turned else verdict
 

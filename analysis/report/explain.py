@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
 from analysis.bundle.load import BundleError, load_reported
+from analysis.bundle.outside import system_facts, system_lines
 from analysis.findings import captions
 from analysis.findings.compare import Comparison, differences_to, judge
 from analysis.findings.cost_curve import COSTS, curve_differences
@@ -17,6 +18,7 @@ from analysis.statistics.intervals import Interval
 from analysis.statistics.samples import Sample
 from analysis.tables.all_tables import all_tables
 from analysis.tables.main import samples_of
+from smoe.schema.cells import is_outside
 from smoe.schema.names import no_such_cell
 
 _SETS = {"overall": words.DISTORTED, **{c: (c,) for c in words.CONDITIONS}}
@@ -33,7 +35,7 @@ def explain(bundle_dir: Path, cell: str) -> str:
     parts = [f"{cell}: {facts['name']}, study {facts['study']}"]
     if not facts["runs"]:
         return "\n".join([*parts, *facts["notes"], "No run is finished."])
-    parts += _run_lines(facts)
+    parts += _run_lines(facts) + (system_lines(facts["system"]) if "system" in facts else [])
     parts += ["", "Means: 95 % interval, N utterances, mean of each seed"]
     parts += [_mean_line(mean) for mean in facts["means"]]
     parts += ["", "Paired differences over the distorted utterances (single tests, before Holm)"]
@@ -41,6 +43,8 @@ def explain(bundle_dir: Path, cell: str) -> str:
     parts += ["", "Table entries (p and verdict after Holm over the table's family)"]
     parts += [_entry_line(entry) for entry in facts["table_entries"]]
     parts += facts["notes"]
+    if "config" not in facts:
+        return "\n".join(parts) + "\n"
     parts += ["", "Settings of the study (the cell changes those that its code names)"]
     parts += ["  " + line for line in json.dumps(facts["config"], indent=2).splitlines()]
     return "\n".join(parts) + "\n"
@@ -53,20 +57,23 @@ def cell_facts(bundle_dir: Path, cell: str) -> Facts:
         BundleError: as `explain`.
     """
     bundle = load_reported(bundle_dir)
-    known = {*bundle.planned, *bundle.cells(), words.UNPROCESSED}
+    known = {*bundle.planned, *bundle.cells(), words.UNPROCESSED, *bundle.outside_systems()}
     if cell not in known:
         raise BundleError(no_such_cell(str(bundle_dir), cell, known))
     facts: Facts = {"study": bundle.name, "cell": cell, "name": words.cell_name(cell)}
     if not bundle.has(cell):
         return {**facts, "runs": [], "notes": captions.missing(bundle, [cell])}
+    own = {"config": bundle.study["config"]}
     return {
         **facts,
         "runs": _runs(bundle, cell),
         "means": _means(bundle, cell),
         "comparisons": _comparisons(bundle, cell),
         "table_entries": _table_entries(bundle, cell),
-        "notes": captions.missing(bundle, [cell]) + captions.unscored(bundle, [cell]),
-        "config": bundle.study["config"],
+        "notes": captions.missing(bundle, [cell])
+        + captions.unscored(bundle, [cell])
+        + captions.unmeasured(bundle),
+        **({"system": system_facts(bundle_dir, bundle, cell)} if is_outside(cell) else own),
     }
 
 
@@ -94,7 +101,7 @@ def _interval(interval: Interval) -> Facts:
 
 def _means(bundle: Bundle, cell: str) -> list[Facts]:
     means = []
-    for metric in words.METRICS:
+    for metric in [*words.METRICS, *bundle.further]:
         for name, conditions in _SETS.items():
             sample = samples_of(bundle, [cell], metric, conditions)[0]
             mean = sample.mean() if sample is not None else None
@@ -174,7 +181,7 @@ def _run_lines(facts: Facts) -> list[str]:
 def _mean_line(mean: Facts) -> str:
     seeds = ", ".join(f"{m:.4f}" for m in mean["seed_means"])
     return (
-        f"  {words.METRICS[mean['metric']].label:8} {mean['condition']:8} "
+        f"  {words.measure(mean['metric']).label:8} {mean['condition']:8} "
         f"{mean['estimate']:9.4f} [{_number(mean['low'])}, {_number(mean['high'])}]  "
         f"N {mean['n_utterances']:<4} seeds: {seeds}"
     )

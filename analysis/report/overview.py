@@ -4,7 +4,6 @@ import html
 from collections import Counter
 from pathlib import Path
 
-from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
 from analysis.bundle.load import load_reported
 from analysis.findings.answer import answer
@@ -15,6 +14,7 @@ from analysis.rendering.html import table_section
 from analysis.rendering.table_files import FORMATS
 from analysis.report.build import build_report
 from analysis.report.page import document
+from smoe.schema.cells import is_trained
 from smoe.schema.errors import BundleError
 
 PAGE = "index.html"
@@ -61,7 +61,7 @@ def comparable(bundles: list[Bundle]) -> list[Bundle]:
 def has_whole_seed(bundle: Bundle) -> bool:
     """Return whether the runs of at least one seed are all done."""
     planned = bundle.study["study"].get("runs_per_seed")
-    trained = bundle.runs[bundle.runs["cell"] != words.UNPROCESSED]
+    trained = bundle.runs[bundle.runs["cell"].map(is_trained).astype(bool)]
     return (
         planned is None
         or not bundle.counted

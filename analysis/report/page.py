@@ -149,6 +149,8 @@ def _figures(drawn: dict[str, Path], skipped: dict[str, str]) -> str:
     for name, (title, _) in all_figures().items():
         if name == _decisive(drawn):
             continue  # it heads the page
+        if name not in drawn and name not in skipped:
+            continue
         if name in drawn:
             content = _figure(name, drawn[name])
             wide = " class=wide" if _width(drawn[name].read_bytes()) > 1100 else ""
@@ -179,7 +181,7 @@ def _listening(folder: Path) -> str:
 
 
 def _provenance(bundle: Bundle) -> str:
-    runs = bundle.runs
+    runs = bundle.own_runs
     facts = {
         "Study": bundle.name,
         "Runs": str(len(runs)),

@@ -19,13 +19,16 @@ class Sample:
         scores: One row per seed, one column per test utterance of the study.
         seeds: The seed of each row.
         test_set: Condition and clusters of each utterance.
-        any_seed: The scores depend on no seed (unprocessed input) and pair with every one.
+        any_seed: The scores depend on no seed (unprocessed input, outside systems) and pair with
+            every one.
+        outside: An outside system has part in it: no spread of its training is known.
     """
 
     scores: np.ndarray
     seeds: tuple[int, ...]
     test_set: TestSet
     any_seed: bool = False
+    outside: bool = False
 
     def restrict(self, mask: np.ndarray) -> "Sample":
         """Keep the utterances in the mask, [U]; the others become missing."""
@@ -72,7 +75,9 @@ def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
 def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
     """Sum paired cells with weights, seed by seed and utterance by utterance."""
     scores, seeds = align(samples)
-    return Sample(np.tensordot(weights, scores, axes=1), seeds, samples[0].test_set)
+    outside = any(sample.outside for sample in samples)
+    combined = np.tensordot(weights, scores, axes=1)
+    return Sample(combined, seeds, samples[0].test_set, outside=outside)
 
 
 def difference(first: Sample, second: Sample) -> Sample:

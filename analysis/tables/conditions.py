@@ -8,6 +8,7 @@ import numpy as np
 from analysis.bundle import conditions
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
+from analysis.bundle.outside import outside_notes
 from analysis.findings import captions
 from analysis.findings.compare import Comparison, differences_to, judge
 from analysis.rendering.forms import Column, Entry, Row, Table, Value, estimate
@@ -53,7 +54,7 @@ def _table(bundle: Bundle, kind: _Kind) -> Table:
         for j, cell in enumerate(cells):
             values: list[Value] = [captions.row_label(bundle, cell)]
             values += [means[m][j] for m in words.METRICS]
-            values += [_difference(judged[m][i * len(cells) + j], m) for m in words.METRICS]
+            values += [marked_difference(judged[m][i * len(cells) + j], m) for m in words.METRICS]
             rows.append(Row(values, f"{name} (N = {int(mask.sum())})"))
     columns = [Column("Network", "network", numeric=False)]
     columns += [Column(m.axis_label, key) for key, m in words.METRICS.items()]
@@ -87,11 +88,12 @@ def _means(bundle: Bundle, cells: list[str], mask: np.ndarray, metric: str) -> l
     ]
 
 
-def _difference(comparison: Comparison | None, metric: str) -> Entry:
+def marked_difference(comparison: Comparison | None, metric: str) -> Entry:
+    """Return a difference with its interval; `*` marks one that is decided."""
     if comparison is None:
         return Entry(np.nan)
     mark = "*" if comparison.decided else ""
-    decimals = words.METRICS[metric].decimals
+    decimals = words.measure(metric).decimals
     return estimate(comparison.interval, decimals, signed=True, mark=mark)
 
 
@@ -104,4 +106,9 @@ def _notes(bundle: Bundle, judged: list[Comparison | None]) -> list[str]:
         notes.append(f"{name}: {found}")
     else:
         notes.append("Nothing is marked: too few seeds.")
-    return [*notes, *[text for text in (captions.clusters(bundle),) if text]]
+    return [
+        *notes,
+        *filter(None, [captions.clusters(bundle)]),
+        *outside_notes(bundle),
+        *captions.unmeasured(bundle),
+    ]

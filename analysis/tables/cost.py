@@ -49,7 +49,7 @@ def cost_table(bundle: Bundle) -> Table:
 
 
 def _times(bundle: Bundle) -> str:
-    devices = ", ".join(sorted(bundle.runs["device"].dropna().unique()))
+    devices = ", ".join(sorted(bundle.own_runs["device"].dropna().unique()))
     if bundle.has_times:
         return (
             f"Times are medians over seeds on the training machine ({devices}); the real-time "

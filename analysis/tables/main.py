@@ -4,9 +4,10 @@ import numpy as np
 
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
+from analysis.bundle.outside import outside_notes
 from analysis.findings import captions
 from analysis.findings.compare import (
-    TOO_FEW_SEEDS,
+    UNTESTED,
     Comparison,
     best_of,
     differences_to,
@@ -31,12 +32,12 @@ def samples_of(
 
 
 def not_above_input(bundle: Bundle, cell: str, metric: str) -> bool:
-    """Return whether a cell's mean over the distorted utterances is not above the input's."""
+    """Return whether a cell's mean over the distorted utterances is not better than the input's."""
     if cell == words.UNPROCESSED or not bundle.has(words.UNPROCESSED):
         return False
     difference = differences_to(bundle, [cell], [words.UNPROCESSED], metric)[0]
     mean = difference.mean() if difference is not None else None
-    return mean is not None and bool(mean.estimate <= 0)
+    return mean is not None and bool(words.measure(metric).sign * mean.estimate <= 0)
 
 
 def quality_column(
@@ -45,7 +46,7 @@ def quality_column(
     """Return a metric's means; the best is bold, one not above the input is marked."""
     samples = samples_of(bundle, cells, metric, conditions)
     best = best_of(bundle, samples, metric)
-    decimals = words.METRICS[metric].decimals
+    decimals = words.measure(metric).decimals
     marked = conditions == words.DISTORTED
     return [
         estimate(
@@ -75,10 +76,10 @@ def comparison_values(comparison: Comparison | None, metric: str) -> list[Value]
     """Return difference, adjusted p-value and verdict of one comparison."""
     if comparison is None:
         return [Entry(np.nan), MISSING, MISSING]
-    decimals = words.METRICS[metric].decimals
+    decimals = words.measure(metric).decimals
     return [
         estimate(comparison.interval, decimals, signed=True),
-        MISSING if comparison.verdict == TOO_FEW_SEEDS else p_value(comparison.p_holm),
+        MISSING if comparison.verdict in UNTESTED else p_value(comparison.p_holm),
         comparison.verdict_text,
     ]
 
@@ -99,12 +100,12 @@ def clean_headers(bundle: Bundle) -> list[Column]:
 
 
 def main_cells(bundle: Bundle) -> list[str]:
-    """Return the rows of table 1: input, dense networks, the full S-MoE or else every S-MoE."""
+    """Return the rows of table 1: input, dense networks, full S-MoE or else all, other systems."""
     known = [*bundle.planned, *bundle.cells()]
     smoe = [words.FULL_CELL] if words.FULL_CELL in known else [c for c in known if "." in c]
     fixed = [words.UNPROCESSED] if bundle.has(words.UNPROCESSED) else []
     plain = [c for c in known if words.is_dense(c)]
-    cells = [*fixed, *plain, *smoe]
+    cells = [*fixed, *plain, *smoe, *bundle.outside_systems()]
     return sorted(dict.fromkeys(cells), key=words.cell_order)
 
 
@@ -140,6 +141,8 @@ def main_table(bundle: Bundle) -> Table:
         *captions.verdicts(bundle, judged, tuple(words.METRICS)), captions.BOLD,
         *_equal_cost_note(bundle), *not_above_note(bundle, cells),
         *captions.missing(bundle, cells), *captions.unscored(bundle, cells),
+        *captions.unmeasured(bundle),
+        *outside_notes(bundle),
     ]  # fmt: skip
     return Table("table1_main", "Table 1: main comparison", caption, headers, rows, notes)
 
@@ -205,6 +208,7 @@ def placement_table(bundle: Bundle) -> Table:
         captions.BOLD, *[range_sentence(bundle, cost) for cost in COSTS],
         *not_above_note(bundle, cells), *captions.missing(bundle, cells),
         *captions.unscored(bundle, cells),
+        *captions.unmeasured(bundle),
     ]  # fmt: skip
     if absent:
         notes.append(f"{absent} of the 32 placements are not in this study.")

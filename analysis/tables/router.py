@@ -124,8 +124,9 @@ def specialisation_table(bundle: Bundle) -> Table:
         values: list[Value] = [key[1]]
         for metric, alone in found.items():
             decimals = words.METRICS[metric].decimals
-            values += [estimate(sample.mean(), decimals) for sample in alone[key]]
-            values.append(_signed_with_mark(gaps[metric][key], decimals))
+            both = alone.get(key, (None, None))
+            values += [estimate(sample.mean() if sample else None, decimals) for sample in both]
+            values.append(_signed_with_mark(gaps[metric].get(key), decimals))
         rows.append(Row(values, captions.row_label(bundle, key[0], key[0])))
     columns = [Column("Condition", "condition", numeric=False)]
     for metric, m in words.METRICS.items():

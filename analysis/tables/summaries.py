@@ -18,12 +18,11 @@ def cell_summaries(bundle: Bundle) -> dict[str, dict[str, float]]:
     Each mean comes with `_low` and `_high`, the bounds of its 95 % interval, where there is one.
     What a network costs (`params`, `macs` per second of audio) stands beside them.
     """
-    cells = (
-        [words.UNPROCESSED, *bundle.cells()] if bundle.has(words.UNPROCESSED) else bundle.cells()
-    )
+    fixed = [words.UNPROCESSED] if bundle.has(words.UNPROCESSED) else []
+    cells = [*fixed, *bundle.cells(), *bundle.outside_systems()]
     sets = {"": words.DISTORTED, **{f"_{c}": (c,) for c in words.CONDITIONS}}
     summaries: dict[str, dict[str, float]] = {cell: {} for cell in cells}
-    for metric in words.METRICS:
+    for metric in [*words.METRICS, *bundle.further]:
         for suffix, conditions in sets.items():
             for cell, sample in zip(
                 cells, samples_of(bundle, cells, metric, conditions), strict=True

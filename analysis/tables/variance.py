@@ -72,7 +72,10 @@ def common_to_all_cells(bundle: Bundle, metric: str) -> float:
     if len(cells) < 2 or len(bundle.seeds) < 2:
         return np.nan
     scores = [bundle.sample(c, metric).restrict(mask).values()[0] for c in cells]
-    means = np.stack([s.mean(axis=1) for s in scores if s.size])  # [C, S]
+    scored = [s.mean(axis=1) for s in scores if s.size]
+    if len(scored) < 2:
+        return np.nan
+    means = np.stack(scored)  # [C, S]
     own = means - means.mean(axis=1, keepdims=True) - means.mean(axis=0) + means.mean()
     n_cells, n_seeds = means.shape
     own_variance = (own**2).sum() / ((n_cells - 1) * (n_seeds - 1))

@@ -123,10 +123,23 @@ def enhance_test_set(
     return Enhanced(estimates, routing, _examples(test, estimates["learned"][1]), rtf)
 
 
+def enhance_all(enhancer: SpeechEnhancer, test: TestSet, *, device: str = "cpu") -> Tensor:
+    """What a network makes of the whole test set, float32 [U, N] at 16 kHz."""
+    enhancer.eval().to(device)
+    return _enhance(enhancer, test, torch.arange(len(test.utterance)), "learned", device)[0]
+
+
 def unprocessed(test: TestSet) -> Enhanced:
     """The noisy input in place of a network's output."""
     rows = torch.arange(len(test.utterance))
     return Enhanced({"learned": (rows, test.mixture.noisy)}, [], [], None)
+
+
+def score_estimates(test: TestSet, estimates: Tensor, *, score_jobs: int = 1) -> list[Row]:
+    """Score what some system made of the whole test set, float32 [U, N] at 16 kHz."""
+    rows = torch.arange(len(test.utterance))
+    found = Enhanced({"learned": (rows, estimates)}, [], [], None)
+    return score_test_set(found, test, score_jobs=score_jobs)
 
 
 def score_test_set(enhanced: Enhanced, test: TestSet, *, score_jobs: int = 1) -> list[Row]:

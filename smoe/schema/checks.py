@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from smoe.schema.cells import is_trained
 from smoe.schema.columns import (
     AXES,
     CONDITIONS,
@@ -21,7 +22,6 @@ from smoe.schema.columns import (
 from smoe.schema.errors import BundleError
 from smoe.schema.text import plain
 
-UNPROCESSED = "unprocessed"
 AGAIN = "restore it or run the study again"
 
 
@@ -100,7 +100,7 @@ def check_runs(path: Path, runs: pd.DataFrame, study: dict[str, Any]) -> None:
                 f"{path} holds cell {row['cell']} with seed {row['seed']} (run {row['run_id']}) "
                 "twice: rebuild the bundle from the run folders."
             )
-    trained = runs[runs["cell"] != UNPROCESSED]
+    trained = runs[runs["cell"].map(is_trained)]
     for name in ("params", "macs", "train_steps", "train_s"):
         if len(empty := trained[trained[name].isna()]):
             raise BundleError(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from smoe.schema.measures import FURTHER
+
 POSITIONS = ("early_encoder", "mid_encoder", "bottleneck", "mid_decoder", "late_decoder")
 LETTERS = "EMBDL"
 CONDITIONS = ("noise", "reverb", "both", "clean")
@@ -57,6 +59,12 @@ _SCORES = {
     "si_sdr_db": Column(low=-300, high=140, empty=True),
 }
 METRICS = tuple(_SCORES)
+_MOS = Column(low=0, high=6, empty=True, required=False)
+_RATIO = Column(low=-300, high=300, empty=True, required=False)
+_FURTHER_SCORES = {
+    **dict.fromkeys(FURTHER, _MOS), "lsd": _RATIO, "fwsegsnr_db": _RATIO,
+    "srmr": Column(low=0, high=1e6, empty=True, required=False),
+}  # fmt: skip
 _AXES = {name: Column("text", empty=True, words=each) for name, each in AXES.items()}
 
 TABLES: dict[str, dict[str, Column]] = {
@@ -69,13 +77,15 @@ TABLES: dict[str, dict[str, Column]] = {
         "batch_parts": Column("whole", low=1, high=2, empty=True, required=False),
         "inference_rtf": Column(low=0, high=1e6, empty=True), "device": _TEXT,
         "config_hash": _TEXT, "data_hash": _TEXT, "git_commit": _TEXT,
+        "system_version": _LATER_TEXT,  # what `score --version` said of an outside system
     },
     "utterances.parquet": {
         "run_id": _TEXT, "utterance": _TEXT, "condition": _TEXT,
         "snr_db": Column(low=-200, high=200, empty=True),
         "rt60_s": Column(low=0, high=100, empty=True), "speaker": _LATER_TEXT,
         "noise": _LATER_TEXT, "noise_type": _LATER_TEXT, "room": _LATER_TEXT,
-        "counterfactual": _TEXT, **_SCORES, "error": _MAYBE_TEXT,
+        "counterfactual": _TEXT, **_SCORES, **_FURTHER_SCORES, "error": _MAYBE_TEXT,
+        "estimate_sha256": _LATER_TEXT,  # of the file, where an outside system made it
     },
     "routing.parquet": {
         "run_id": _TEXT, "utterance": _TEXT, "layer": Column("text", words=("global", *POSITIONS)),

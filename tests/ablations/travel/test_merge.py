@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import compute
 
-from ablations.bundles.bundle import table_bytes
+from ablations.bundles.parquet import to_bytes
 from ablations.studies.study import load_study
 from ablations.travel.merge import merge
 from smoe.schema.bundle import read_bundle
@@ -56,7 +56,7 @@ def part_of_stored(study: str, folder: Path, belongs) -> Path:
     files = {name: pq.read_table(io.BytesIO((source / name).read_bytes())) for name in TABLES}
     kept = [row["run_id"] for row in files["runs.parquet"].to_pylist() if belongs(row)]
     written = {
-        name: table_bytes(table.filter(compute.is_in(table["run_id"], pa.array(kept))))
+        name: to_bytes(table.filter(compute.is_in(table["run_id"], pa.array(kept))))
         for name, table in files.items()
     }
     described = json.loads((source / "study.json").read_text())
@@ -90,7 +90,7 @@ def test_a_study_of_seeds_and_varied_settings_is_what_it_was(belongs, tmp_path: 
         )
         if name == "runs.parquet":  # which names the version of pandas that made it
             whole, merged = (table.replace_schema_metadata(None) for table in (whole, merged))
-        assert table_bytes(merged) == table_bytes(whole)
+        assert to_bytes(merged) == to_bytes(whole)
 
 
 def test_a_run_with_two_results_is_named_and_kept_from_whom_one_says(
