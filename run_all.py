@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,8 @@ def run(
     settings: options.Set = None,
     only: options.Only = None,
     limit: options.Limit = None,
+    until_decided: options.UntilDecided = False,
+    max_seeds: options.MaxSeeds = None,
     max_hours: options.MaxHours = None,
     timeout: options.Timeout = None,
     checkpoint_every: options.CheckpointEvery = 20.0,
@@ -87,24 +90,30 @@ def run(
     from ablations.execution.resources import means_of
     from ablations.pipeline import Choice, run_study
     from ablations.studies.study import load_study
+    from ablations.until_decided import run_until_decided, with_looks
     from smoe.schema.names import options_of
 
     chosen = load_study(study, data, settings or [])
-    require_packages((*TRAINING, *REPORTING))
     choice = Choice(tuple(only or ()), limit, retry, from_bundle)
+    require_packages((*TRAINING, *REPORTING))
     limits = {"max_hours": max_hours, "timeout_hours": timeout}
     where = {"address": address, "slurm": tuple(slurm or ())}
     means = means_of(jobs, device, backend, checkpoint_every, threads, **limits, **where)
-    outcome = run_study(
-        chosen,
-        results,
-        means,
-        choice,
+    chosen = with_looks(chosen, until_decided, max_seeds, whole=not (only or limit))
+    run_part = partial(
+        run_study,
+        results=results,
+        means=means,
+        choice=choice,
         tracking_uri=tracking_uri,
         summarise=_summarise,
         draw=_draw,
         console=console,
     )
+    if until_decided:
+        outcome = run_until_decided(chosen, results, run_part, _undecided, console.print)
+    else:
+        outcome = run_part(chosen)
     if with_report and (outcome.skipped or outcome.done):
         _last_screen(chosen.name, results)
     for line in outcome_lines(outcome, options_of(study, results)):
@@ -316,7 +325,24 @@ def bench(
     say(path.with_suffix(".md").read_text(encoding="utf-8"))
 
 
-@data_app.command(epilog=examples("prepare"))
+@app.command(epilog=examples("check"))
+def check(kind: options.Kind, name: options.Extension, results: options.Results = RESULTS) -> None:
+    """Try a metric, kind of expert, corpus or study of yours for what the suite relies on.
+
+    Each failure is one sentence. Exit status: 0 all is well, 1 something fails.
+    """
+    from ablations.contract.check import broken
+
+    with console.status(f"Trying {kind} {name} ..."):
+        found = broken(kind, name, results)
+    for sentence in found:
+        say(sentence)
+    if found:
+        raise typer.Exit(1)
+    say(f"The {kind} {name} does what the suite relies on.")
+
+
+@data_app.command(epilog=examples("data prepare"))
 def prepare(
     data: options.Corpus = "synthetic",
     results: options.Results = RESULTS,
@@ -337,7 +363,7 @@ def prepare(
     console.print(f"{data}: {corpus.data_hash}")
 
 
-@data_app.command(epilog=examples("export"))
+@data_app.command(epilog=examples("data export"))
 def export(
     folder: options.ExportFolder,
     study: options.Study = "quick",
@@ -353,8 +379,8 @@ def export(
     say(f"Manifest {manifest}")
 
 
-@data_app.command(epilog=examples("check"))
-def check(
+@data_app.command("check", epilog=examples("data check"))
+def check_data(
     data: options.Corpus = "synthetic",
     results: options.Results = RESULTS,
     metrics: options.Metrics = False,
@@ -399,6 +425,12 @@ def _draw_example(_: list, levels: dict, folder: Path) -> None:
     """Draw spectrograms alone: MLflow draws the history itself, and figures of all take long."""
     if levels:
         _draw([], levels, folder)
+
+
+def _undecided(bundle: Path) -> list[str]:
+    from analysis.findings.primary_family import undecided_cells
+
+    return undecided_cells(bundle)
 
 
 def _seeds_needed(bundle: Path) -> list[str]:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from ablations.bench.emulation import emulation_warning
-from ablations.bundles.replacing import look, require_nothing_lost, require_same_study
+from ablations.bundles.replacing import Kept, look, require_nothing_lost, require_same_study
 from ablations.cli.display import study_progress
 from ablations.execution import backends
 from ablations.execution.resources import Means
@@ -23,6 +23,7 @@ from ablations.runs.run_folder import RUNS_FOLDER, prepare_results
 from ablations.studies.grid import expand
 from ablations.studies.study import Study
 from ablations.tracking.addresses import require_tracking
+from ablations.until_decided import require_same_looks
 from smoe.atomic import write_atomic
 from smoe.errors import UserError
 from smoe.schema.text import plain
@@ -102,6 +103,7 @@ def run_study(
     bundle = results / study.name
     kept = look(bundle)
     require_same_study(kept, study, None)
+    require_same_looks(kept, study)
     prepare_results(results)
     corpus = prepare_corpus(study.data, results, console)
     require_same_study(kept, study, corpus.data_hash)
@@ -116,7 +118,7 @@ def run_study(
     require_nothing_lost(kept, runs, [*finished, *chosen], from_bundle=choice.from_bundle)
     # There from here until bundle and MLflow are complete, whenever this process may die.
     unclosed = results / RUNS_FOLDER / f".unclosed-{study.name}"
-    if not unfinished and not unclosed.exists() and kept.study is not None:
+    if not unfinished and not unclosed.exists() and _holds(kept, study):
         return Outcome(skipped=runs)
     unclosed.touch()
     spent = f"{means.jobs} at once on {means.device}, {means.threads} thread(s) each"
@@ -133,6 +135,11 @@ def run_study(
     if _close(study, runs, bundle, mirror, summarise, console):
         unclosed.unlink(missing_ok=True)
     return outcome
+
+
+def _holds(kept: Kept, study: Study) -> bool:
+    """Whether there is a bundle, of the seeds that the study has now."""
+    return kept.study is not None and kept.study["study"]["seeds"] == list(study.seeds)
 
 
 def _parted(runs: list[PlannedRun]) -> tuple[list[PlannedRun], list[PlannedRun]]:

@@ -94,6 +94,12 @@ METRICS: dict[str, Callable[..., float]] = {
     "estoi": estoi,
     "si_sdr_db": si_sdr_db,
 }
+RANGES: dict[str, tuple[float, float]] = {  # lowest and highest value, for `run_all.py check`
+    "pesq_wb": (1.0, 4.65),
+    "stoi": (-1.0, 1.0),
+    "estoi": (-1.0, 1.0),
+    "si_sdr_db": (-np.inf, np.inf),
+}
 
 
 def score(*, reference: Wave, estimate: Wave) -> dict[str, float | str | None]:

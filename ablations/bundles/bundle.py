@@ -165,7 +165,7 @@ def _description(study: Study, runs: list[PlannedRun]) -> dict[str, Any]:
             "runs_per_seed": sum(run.config.model is not None for run in runs) // len(study.seeds),
             "vary": {name: list(values) for name, values in study.varied.items()},
         },
-        "verdict": study.verdict.model_dump(mode="json"),
+        "verdict": study.verdict.described(),
         "failed": failed,
         "corpus": study.data,
         "data_hash": base.data_hash,

@@ -12,6 +12,7 @@ EXAMPLES = {
         "python run_all.py run --study core --data ~/mine --set train.steps=900",
         "python run_all.py run --study full --only 'EMBDL.*' --max-hours 8",
         "python run_all.py run --study quick --retry failed",
+        "python run_all.py run --study core --until-decided --max-seeds 10",
     ),
     "plan": (
         "python run_all.py plan --study full",
@@ -32,8 +33,8 @@ EXAMPLES = {
         "python run_all.py register dense --tracking-uri http://server:5000",
     ),
     "score": (
-        "python run_all.py score estimates/rnnoise --as rnnoise --version 'pyrnnoise 0.4.5'",
-        "python run_all.py score estimates/ours --as other-net --study core --no-report",
+        "python run_all.py score estimates --as rnnoise --version 'pyrnnoise 0.4.5'",
+        "python run_all.py score ours/ --as other-net --study core",
     ),
     "measure": (
         "python run_all.py measure --study quick --measures all",
@@ -44,30 +45,36 @@ EXAMPLES = {
         "python run_all.py ui --study core --port 0",
     ),
     "bench": ("python run_all.py bench --quick", "python run_all.py bench --measures"),
-    "prepare": (
+    "check": (
+        "python run_all.py check metric pesq_wb",
+        "python run_all.py check expert reverb",
+        "python run_all.py check corpus ~/my/recordings",
+        "python run_all.py check study depth.toml",
+    ),
+    "data prepare": (
         "python run_all.py data prepare",
         "python run_all.py data prepare --data recordings",
         "python run_all.py data prepare --data librispeech:/corpora --download",
     ),
-    "verify": (
+    "results verify": (
         "python run_all.py results verify quick",
         "python run_all.py results verify quick --runs 1 --cell dense --cheapest",
         "python run_all.py results verify core --runs 5 --seed 2 --device cuda",
     ),
-    "merge": (
+    "results merge": (
         "python run_all.py results merge /mnt/a/results/core /mnt/b/results/core",
         "python run_all.py results merge core /mnt/b/results/core --into core",
     ),
-    "archive": (
+    "results archive": (
         "python run_all.py results archive quick",
         "python run_all.py results archive core --to /mnt/paper/core.tar",
     ),
-    "unpack": ("python run_all.py results unpack quick.tar --into quick-of-the-paper",),
-    "export": (
+    "results unpack": ("python run_all.py results unpack quick.tar --into quick-of-the-paper",),
+    "data export": (
         "python run_all.py data export quick-test --study quick",
         "python run_all.py data export core-test --study core",
     ),
-    "check": ("python run_all.py data check --data ~/my/recordings --figures",),
+    "data check": ("python run_all.py data check --data ~/my/recordings --figures",),
 }
 
 

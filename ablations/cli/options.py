@@ -61,6 +61,10 @@ Download = Annotated[
 ]
 Metrics = Annotated[bool, typer.Option("--metrics", help="Score the unprocessed test set as well.")]
 Figures = Annotated[bool, typer.Option("--figures", help="Draw distributions, too.")]
+Kind = Annotated[str, typer.Argument(help="metric, expert, corpus or study.")]
+Extension = Annotated[
+    str, typer.Argument(help="A metric, a kind of expert, a corpus, or a study's name or file.")
+]
 Port = Annotated[
     int, typer.Option(min=0, max=65535, help="Port on this machine; 0 for any that is free.")
 ]
@@ -99,6 +103,14 @@ Limit = Annotated[
     typer.Option(min=1, help="At most so many runs now: each cell once, then further levels."),
 ]
 MaxHours = Annotated[float | None, typer.Option(help="Stop after so long; the next start goes on.")]
+UntilDecided = Annotated[
+    bool,
+    typer.Option(
+        "--until-decided",
+        help="Add seeds until every S-MoE network is better, worse or equivalent to dense.",
+    ),
+]
+MaxSeeds = Annotated[int | None, typer.Option(min=1, help="With --until-decided: at most so many.")]
 Timeout = Annotated[
     float | None,
     typer.Option(metavar="HOURS", help="A run that takes longer at one go has failed."),

@@ -1,10 +1,20 @@
 """When a difference between two cells counts: declared in a study's file, before it is run."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
 
 MetricName = Literal["pesq_wb", "stoi", "estoi", "si_sdr_db"]
+FIRST_LOOK = 3  # seeds; with fewer no verdict is given
+
+
+def _increasing(looks: tuple[int, ...]) -> tuple[int, ...]:
+    if looks and (looks[0] != FIRST_LOOK or list(looks) != sorted(set(looks))):
+        raise ValueError(f"looks are increasing numbers of seeds, the first is {FIRST_LOOK}")
+    return looks
+
+
+Looks = Annotated[tuple[PositiveInt, ...], AfterValidator(_increasing)]
 
 
 class Verdict(BaseModel):
@@ -17,7 +27,9 @@ class Verdict(BaseModel):
         reason: Why these margins; printed in the captions.
         family: What Holm corrects over, for each metric: the rows of one "group" of a table, or of
             the whole "table".
-        alpha: Level of each family.
+        alpha: Level of each family, over all looks.
+        looks: Numbers of seeds at which a study that runs until it is decided is looked at; empty
+            for a study whose number of seeds is fixed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,3 +50,8 @@ class Verdict(BaseModel):
     )
     family: Literal["group", "table"] = "group"
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    looks: Looks = ()
+
+    def described(self) -> dict[str, Any]:
+        """Return the section as bundles store it; a study without looks does not speak of them."""
+        return self.model_dump(mode="json", exclude=None if self.looks else {"looks"})

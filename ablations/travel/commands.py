@@ -19,7 +19,7 @@ app = typer.Typer(
 RESULTS = Path("results")
 
 
-@app.command(help=help_of("verify"), epilog=examples("verify"))
+@app.command(help=help_of("verify"), epilog=examples("results verify"))
 def verify(
     context: typer.Context,
     study: options.Bundle = "quick",
@@ -65,7 +65,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command(help=help_of("merge"), epilog=examples("merge"))
+@app.command(help=help_of("merge"), epilog=examples("results merge"))
 def merge(
     first: options.First,
     second: options.Second,
@@ -93,7 +93,7 @@ def merge(
     say(f"Tables   python run_all.py report --study {shlex.quote(name)}")
 
 
-@app.command(help=help_of("archive"), epilog=examples("archive"))
+@app.command(help=help_of("archive"), epilog=examples("results archive"))
 def archive(
     study: options.Bundle = "quick",
     to: options.To = None,
@@ -111,7 +111,7 @@ def archive(
     say(f"sha256   {digest(target.read_bytes())}")
 
 
-@app.command(help=help_of("unpack"), epilog=examples("unpack"))
+@app.command(help=help_of("unpack"), epilog=examples("results unpack"))
 def unpack(
     file: options.Archive,
     into: options.Into = None,

@@ -71,8 +71,8 @@ class Bundle:
 
     @cached_property
     def rules(self) -> VerdictRules:
-        """How the study's differences are judged."""
-        return verdict_rules(self.study)
+        """How the study's differences are judged, at the look that is reported."""
+        return verdict_rules(self.study).at_look(len(self.seeds))
 
     @property
     def primary(self) -> str:
@@ -159,4 +159,5 @@ class Bundle:
             test_set=self.test_set,
             any_seed=not is_trained(cell),
             outside=is_outside(cell),
+            level=self.rules.coverage,
         )

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from analysis.bundle.contents import Bundle
+from analysis.bundle.verdict_rules import verdict_rules
+from analysis.statistics.spending import last_look
 from smoe.schema.cells import is_trained
 
 Level = dict[str, Any]
@@ -16,7 +18,7 @@ def reported(bundle: Bundle) -> Bundle:
 
     The other levels are in its `levels`.
     """
-    whole, left_out = whole_seeds(bundle)
+    whole, left_out = at_last_look(*whole_seeds(bundle))
     there = levels(whole)
     if there == [{}]:
         return replace(whole, left_out=left_out)
@@ -76,6 +78,27 @@ def whole_seeds(bundle: Bundle) -> tuple[Bundle, str]:
         said = f"{len(whole)} of {len(bundle.seeds)} seeds are complete and counted"
     more = f"; {waiting} further runs are not counted" if waiting else ""
     return replace(take_runs(bundle, mask), counted=tuple(shown)), f"{said}{more}."
+
+
+def at_last_look(bundle: Bundle, left_out: str) -> tuple[Bundle, str]:
+    """Return the runs that the last look at a growing study counts, and what is left out.
+
+    Seeds beyond it wait for the next look, whose level is not spent before.
+
+    Args:
+        bundle: Whole seeds.
+        left_out: Sentence of `whole_seeds`.
+    """
+    looks, seeds = verdict_rules(bundle.study).looks, bundle.seeds
+    if not looks or len(seeds) <= looks[0] or len(seeds) in looks:
+        return bundle, left_out
+    last = last_look(looks, len(seeds))
+    shown, later = seeds[:last], len(seeds) - last
+    trained = bundle.runs["cell"].map(is_trained).astype(bool)
+    mask = ~trained | bundle.runs["seed"].isin(shown)
+    following = next((f" (after {look} seeds)" for look in looks if look > last), "")
+    said = f"This is the look after {last} seeds; {later} more wait for the next{following}."
+    return replace(take_runs(bundle, mask.to_numpy()), counted=tuple(shown)), said
 
 
 def levels(bundle: Bundle) -> list[Level]:

@@ -4,9 +4,12 @@ Read from `verdict` in study.json. Bundles from before that section get `DEFAULT
 captions say so: a margin chosen after the results are known decides nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from analysis.bundle import vocabulary as words
+from analysis.statistics.intervals import LEVEL
+from analysis.statistics.spending import level_at
 
 FAMILIES = ("group", "table")
 FEWEST_SEEDS = 3  # with two, a difference's own seeds have one degree of freedom
@@ -23,7 +26,8 @@ class VerdictRules:
         reason: Why these margins.
         family: Over what Holm corrects, for each metric: `group` (the rows of one group of a
             table) or `table` (all its rows).
-        alpha: Level of each family.
+        alpha: Level of each family; of the look that is reported where there are several.
+        looks: Numbers of seeds at which a study that runs until it is decided is looked at.
         declared: The study file said all this before the study was run.
     """
 
@@ -33,6 +37,16 @@ class VerdictRules:
     family: str = "group"
     alpha: float = 0.05
     declared: bool = True
+    looks: tuple[int, ...] = ()
+
+    @property
+    def coverage(self) -> float:
+        """Coverage of the study's intervals: 95 %, or what the level of its look leaves."""
+        return 1 - self.alpha if self.looks else LEVEL
+
+    def at_look(self, n_seeds: int) -> "VerdictRules":
+        """Return the rules with the level of the look at so many complete seeds."""
+        return replace(self, alpha=level_at(self.alpha, self.looks, n_seeds))
 
     def sentence(self) -> str:
         """Return the primary endpoint and where the margins come from, as captions print it."""
@@ -70,6 +84,7 @@ def verdict_rules(study: dict) -> VerdictRules:
             reason=" ".join(str(section["reason"]).split()),
             family=section.get("family", "group"),
             alpha=float(section.get("alpha", 0.05)),
+            looks=tuple(int(look) for look in section.get("looks", ())),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"`verdict` cannot be read ({error!r})") from None
@@ -80,4 +95,10 @@ def verdict_rules(study: dict) -> VerdictRules:
         raise ValueError("`verdict` has a margin that is not above zero")
     if rules.family not in FAMILIES or not 0 < rules.alpha < 0.5:
         raise ValueError("`verdict` has an unknown family or an impossible alpha")
+    if rules.looks and (rules.looks[0] != FEWEST_SEEDS or not _increase(rules.looks)):
+        raise ValueError(f"`verdict` has looks that do not increase from {FEWEST_SEEDS} seeds")
     return rules
+
+
+def _increase(looks: tuple[int, ...]) -> bool:
+    return all(a < b for a, b in pairwise(looks))

@@ -4,56 +4,38 @@ The family is every S-MoE network against the dense network in the primary metri
 all of them. The same sentences head the report, the terminal, the README and MLflow.
 """
 
-from dataclasses import dataclass
-
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
 from analysis.bundle.verdict_rules import FEWEST_SEEDS
 from analysis.findings import captions
-from analysis.findings.compare import Comparison, differences_to, judge, margin_phrase, noise_kinds
+from analysis.findings.compare import margin_phrase
+from analysis.findings.primary_family import Judged, primary_family
 from analysis.rendering.forms import estimate
 
 MOST_NAMED = 3  # networks that a sentence names
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """An S-MoE cell and its difference to the dense network."""
-
-    cell: str
-    found: Comparison
-
-    @property
-    def verdict(self) -> str:
-        return self.found.verdict.split(",")[0]
-
-    @property
-    def effect(self) -> float:
-        return float(self.found.interval.estimate)
 
 
 def answer(bundle: Bundle) -> list[str]:
     """Say how the S-MoE networks of a study compare with its dense network.
 
     Returns:
-        Three or four sentences; one if there is nothing to compare. Each difference has its 95 %
-        interval, the verdicts are those after Holm over all S-MoE networks of the study.
+        Three or four sentences; one if there is nothing to compare, one more after repeated looks.
+        Each difference has its 95 % interval (after repeated looks: that of the look's level), the
+        verdicts are those after Holm over all S-MoE networks of the study.
     """
     cells = [c for c in bundle.cells() if "." in c]
     if not cells or not bundle.has(words.DENSE):
         return [f"This study compares no S-MoE network with a dense one. {_scope(bundle)}"]
     metric = bundle.primary
-    pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), metric)
-    judged = judge(bundle, pairs, metric, kinds=noise_kinds(bundle, cells))
-    known = [_Judged(c, j) for c, j in zip(cells, judged, strict=True) if j is not None]
+    known = primary_family(bundle)
     if not known:
         return [f"No S-MoE network shares a seed with the dense one. {_scope(bundle)}"]
     said = _decided(bundle, known) if known[0].found.n_seeds >= FEWEST_SEEDS else _too_few(known)
     sentences = [said, _not_yet_named(known, metric), _needed(bundle, known), _scope(bundle)]
-    return [sentence for sentence in sentences if sentence]
+    return [s for s in (*sentences, *captions.repeated_looks(bundle)) if s]
 
 
-def _decided(bundle: Bundle, known: list[_Judged]) -> str:
+def _decided(bundle: Bundle, known: list[Judged]) -> str:
     """Count the verdicts, and name what is better or worse."""
     name, n = words.METRICS[bundle.primary].label, len(known)
     of, after = captions.plural(n, "S-MoE network"), f"after Holm over {n}"
@@ -74,7 +56,7 @@ def _decided(bundle: Bundle, known: list[_Judged]) -> str:
     return f"{'; '.join(said)}."
 
 
-def _too_few(known: list[_Judged]) -> str:
+def _too_few(known: list[Judged]) -> str:
     seeds = captions.plural(known[0].found.n_seeds, "seed")
     return (
         f"With {seeds} nothing is decided about the "
@@ -82,7 +64,7 @@ def _too_few(known: list[_Judged]) -> str:
     )
 
 
-def _not_yet_named(known: list[_Judged], metric: str) -> str:
+def _not_yet_named(known: list[Judged], metric: str) -> str:
     """Name the highest, the lowest and the full network, where no verdict has named them."""
     ranked = sorted(known, key=lambda one: one.effect)
     roles = {"Highest": ranked[-1], "lowest": ranked[0]}
@@ -96,7 +78,7 @@ def _not_yet_named(known: list[_Judged], metric: str) -> str:
     return f"Against dense, {text[0].lower()}{text[1:]}." if phrases else ""
 
 
-def _needed(bundle: Bundle, known: list[_Judged]) -> str:
+def _needed(bundle: Bundle, known: list[Judged]) -> str:
     """Say how many seeds a difference of the margin needs; empty where nobody can know."""
     margin = bundle.rules.margins.get(bundle.primary)
     if margin is None:
@@ -123,18 +105,18 @@ def _scope(bundle: Bundle) -> str:
     return f"This holds for {said}; N = {n} distorted utterances, {seeds}.{counted}{level}"
 
 
-def _with(known: list[_Judged], verdict: str) -> list[_Judged]:
+def _with(known: list[Judged], verdict: str) -> list[Judged]:
     chosen = [one for one in known if one.verdict == verdict]
     return sorted(chosen, key=lambda one: one.effect, reverse=verdict == "better")
 
 
-def _list(chosen: list[_Judged], metric: str) -> str:
+def _list(chosen: list[Judged], metric: str) -> str:
     named = [_entry(one, metric, verdict=False) for one in chosen[:MOST_NAMED]]
     more = len(chosen) - MOST_NAMED
     return "; ".join(named) + (f"; and {more} more" if more > 0 else "")
 
 
-def _entry(one: _Judged, metric: str, *, verdict: bool = True) -> str:
+def _entry(one: Judged, metric: str, *, verdict: bool = True) -> str:
     gain = estimate(one.found.interval, words.METRICS[metric].decimals, signed=True)
     up = sum(value > 0 for value in one.found.by_seed)
     seeds = f"{up} of {captions.plural(one.found.n_seeds, 'seed')} above zero"

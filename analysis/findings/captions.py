@@ -6,10 +6,11 @@ import numpy as np
 
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
-from analysis.bundle.verdict_rules import FEWEST_SEEDS
+from analysis.bundle.verdict_rules import FEWEST_SEEDS, verdict_rules
 from analysis.findings.compare import Comparison, dense_gain, margin_phrase
 from analysis.findings.power import seeds_sentence
 from analysis.statistics.seed_noise import FEWEST
+from analysis.statistics.spending import last_look
 from smoe.schema.cells import is_trained
 
 BOLD = (
@@ -44,11 +45,36 @@ def seeds_and_interval(bundle: Bundle) -> str:
     runs = bundle.runs[bundle.runs["cell"].map(is_trained).astype(bool)]
     most = int(runs.groupby("cell").size().max()) if len(runs) else 0
     if most > 1:
-        return f"{most} seeds. ± is half the 95 % interval over seeds and utterances."
+        text = f"{most} seeds. ± is half the 95 % interval over seeds and utterances."
+        return at_coverage(bundle, text)
     return (
         "1 seed. ± is half the 95 % interval over utterances alone: with one seed, nothing is "
         "known of the spread between trainings."
     )
+
+
+def at_coverage(bundle: Bundle, text: str) -> str:
+    """Return a text on 95 % intervals with the coverage that this study's intervals have."""
+    return text.replace("95 % interval", f"{_percent(bundle.rules.coverage)} interval")
+
+
+def repeated_looks(bundle: Bundle) -> list[str]:
+    """Say at which numbers of seeds the study is looked at and which level this look uses."""
+    rules, whole = bundle.rules, verdict_rules(bundle.study)
+    if not rules.looks:
+        return []
+    at = ", ".join(map(str, rules.looks))
+    return [
+        f"Repeated looks: the study adds seeds until it is decided and is looked at after {at} "
+        f"seeds. All looks together have a level of {_percent(whole.alpha)}; this one, after "
+        f"{plural(last_look(rules.looks, len(bundle.seeds)), 'seed')}, uses "
+        f"{_percent(rules.alpha)} of it: verdicts are at this level, and intervals cover "
+        f"{_percent(rules.coverage)}."
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.4g} %"
 
 
 def plural(n: int, noun: str) -> str:
@@ -100,7 +126,7 @@ def verdicts(
     size = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     tests = (
         f"Verdicts: tests over seeds and utterances, Holm over {family} ({size} comparisons) for "
-        f"each metric, {rules.alpha * 100:g} %. {_training_variance(known, moderated)} "
+        f"each metric, {_percent(rules.alpha)}. {_training_variance(known, moderated)} "
         f"{clusters(bundle)}"
     )
     margins = [margin_phrase(rules, m, dense_gain(bundle, m)) for m in metrics]
@@ -110,7 +136,7 @@ def verdicts(
         f"{rules.sentence()}"
     )
     found = power(known, rules.primary, rules.margins.get(rules.primary))
-    return [text for text in (tests, declared, found) if text]
+    return [text for text in (tests, declared, found, *repeated_looks(bundle)) if text]
 
 
 def _training_variance(known: list[Comparison], moderated: bool) -> str:

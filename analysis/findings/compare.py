@@ -24,7 +24,7 @@ class Comparison:
     """One paired difference among its family.
 
     Attributes:
-        interval: Mean difference with its 95 % interval (not adjusted).
+        interval: Mean difference with its interval, 95 % without looks (not adjusted by Holm).
         p: Chance of a difference this large if there is none, for other seeds and utterances.
         p_holm: The same after Holm over the family.
         p_equivalent: Two one-sided tests within the margin, after Holm; NaN without a margin.
@@ -135,7 +135,7 @@ def judge(
     rules, samples = bundle.rules, list(used.values())
     seeds = _seed_components(samples, [kinds[i] for i in used] if kinds else None)
     intervals = [
-        mean_interval(*sample.values(), seeds=component)
+        mean_interval(*sample.values(), sample.level, seeds=component)
         for sample, component in zip(samples, seeds, strict=True)
     ]
     apart = families if rules.family == "group" else None

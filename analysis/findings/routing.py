@@ -40,7 +40,8 @@ def per_utterance(bundle: Bundle, rows: pd.DataFrame, values: pd.Series | np.nda
     np.add.at(counts, (index[0][known], index[1][known]), 1)
     with np.errstate(invalid="ignore"):
         scores = np.where(counts > 0, sums / counts, np.nan)
-    return Sample(scores, tuple(int(s) for s in seeds), bundle.test_set)
+    level = bundle.rules.coverage
+    return Sample(scores, tuple(int(s) for s in seeds), bundle.test_set, level=level)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ def explain(bundle_dir: Path, cell: str) -> str:
     Raises:
         BundleError: the bundle is broken, or the study has no such cell (the nearest is named).
     """
-    facts = cell_facts(bundle_dir, cell)
+    bundle = load_reported(bundle_dir)
+    facts = _facts(bundle, cell)
     parts = [f"{cell}: {facts['name']}, study {facts['study']}"]
     if not facts["runs"]:
         return "\n".join([*parts, *facts["notes"], "No run is finished."])
@@ -47,7 +48,7 @@ def explain(bundle_dir: Path, cell: str) -> str:
         return "\n".join(parts) + "\n"
     parts += ["", "Settings of the study (the cell changes those that its code names)"]
     parts += ["  " + line for line in json.dumps(facts["config"], indent=2).splitlines()]
-    return "\n".join(parts) + "\n"
+    return captions.at_coverage(bundle, "\n".join(parts) + "\n")
 
 
 def cell_facts(bundle_dir: Path, cell: str) -> Facts:
@@ -56,10 +57,13 @@ def cell_facts(bundle_dir: Path, cell: str) -> Facts:
     Raises:
         BundleError: as `explain`.
     """
-    bundle = load_reported(bundle_dir)
+    return _facts(load_reported(bundle_dir), cell)
+
+
+def _facts(bundle: Bundle, cell: str) -> Facts:
     known = {*bundle.planned, *bundle.cells(), words.UNPROCESSED, *bundle.outside_systems()}
     if cell not in known:
-        raise BundleError(no_such_cell(str(bundle_dir), cell, known))
+        raise BundleError(no_such_cell(str(bundle.folder), cell, known))
     facts: Facts = {"study": bundle.name, "cell": cell, "name": words.cell_name(cell)}
     if not bundle.has(cell):
         return {**facts, "runs": [], "notes": captions.missing(bundle, [cell])}
@@ -70,10 +74,13 @@ def cell_facts(bundle_dir: Path, cell: str) -> Facts:
         "means": _means(bundle, cell),
         "comparisons": _comparisons(bundle, cell),
         "table_entries": _table_entries(bundle, cell),
-        "notes": captions.missing(bundle, [cell])
-        + captions.unscored(bundle, [cell])
-        + captions.unmeasured(bundle),
-        **({"system": system_facts(bundle_dir, bundle, cell)} if is_outside(cell) else own),
+        "notes": [
+            *captions.missing(bundle, [cell]),
+            *captions.unscored(bundle, [cell]),
+            *captions.unmeasured(bundle),
+            *captions.repeated_looks(bundle),
+        ],
+        **({"system": system_facts(bundle.folder, bundle, cell)} if is_outside(cell) else own),
     }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
 from analysis.figures.all_figures import all_figures
+from analysis.findings.captions import at_coverage
 from analysis.rendering.files import store
 from analysis.rendering.forms import Table
 from analysis.rendering.html import table_section
@@ -51,8 +52,8 @@ def write_page(bundle: Bundle, tables: list[Table], drawn: dict[str, Path],
         _provenance(bundle),
         "</main>",
     ]
-    text = document(title, "\n".join(parts))
-    evidence = to_page(bundle, proof).encode()
+    text = at_coverage(bundle, document(title, "\n".join(parts)))
+    evidence = at_coverage(bundle, to_page(bundle, proof)).encode()
     store(bundle, path.parent / "tables" / "evidence.md", evidence)
     store(bundle, path, text.encode())
 

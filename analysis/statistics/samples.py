@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.statistics.clusters import TestSet
-from analysis.statistics.intervals import Interval, mean_interval
+from analysis.statistics.intervals import LEVEL, Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Sample:
         any_seed: The scores depend on no seed (unprocessed input, outside systems) and pair with
             every one.
         outside: An outside system has part in it: no spread of its training is known.
+        level: Coverage of the intervals made from it.
     """
 
     scores: np.ndarray
@@ -29,6 +30,7 @@ class Sample:
     test_set: TestSet
     any_seed: bool = False
     outside: bool = False
+    level: float = LEVEL
 
     def restrict(self, mask: np.ndarray) -> "Sample":
         """Keep the utterances in the mask, [U]; the others become missing."""
@@ -53,7 +55,7 @@ class Sample:
     def mean(self) -> Interval | None:
         """Return the mean over seeds and utterances with its interval; None without any score."""
         scores, test_set = self.values()
-        return mean_interval(scores, test_set) if scores.size else None
+        return mean_interval(scores, test_set, self.level) if scores.size else None
 
 
 def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -75,9 +77,10 @@ def align(samples: list[Sample]) -> tuple[np.ndarray, tuple[int, ...]]:
 def combine(samples: list[Sample], weights: np.ndarray) -> Sample:
     """Sum paired cells with weights, seed by seed and utterance by utterance."""
     scores, seeds = align(samples)
-    outside = any(sample.outside for sample in samples)
+    first = samples[0]
     combined = np.tensordot(weights, scores, axes=1)
-    return Sample(combined, seeds, samples[0].test_set, outside=outside)
+    outside = any(sample.outside for sample in samples)
+    return Sample(combined, seeds, first.test_set, outside=outside, level=first.level)
 
 
 def difference(first: Sample, second: Sample) -> Sample:

@@ -1,0 +1,1 @@
+"""Extensions of users, tried for what the suite relies on."""
