@@ -27,7 +27,7 @@ def speech(corpus) -> np.ndarray:
 
 
 def good(*, reference, estimate):
-    metrics._require_signal(reference, estimate)
+    metrics.require_signal(reference, estimate)
     return float(np.exp(-np.mean((reference - estimate) ** 2) / np.mean(reference**2)))
 
 
