@@ -26,7 +26,7 @@ def test_the_suites_own_studies_pass(name, tmp_path):
         (SMOKE.replace("seeds = [0]", "seeds = [0, 0]"), "twice"),
         (SMOKE.replace("init_channels = 2", "init_channels = 0"), "init_channels"),
         (SMOKE.replace("init_channels = 2", "init_channel = 2"), "did you mean"),
-        (SMOKE.replace("crop_s = 1.0", "crop_s = 0.1"), "frames"),
+        (SMOKE.replace("[model]", "[model]\nn_layers = 8"), "frames"),
     ],
 )
 def test_a_bad_study_is_found(text, said, tmp_path):
