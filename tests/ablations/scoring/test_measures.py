@@ -23,6 +23,12 @@ from smoe.metrics import METRICS
 QUIET = Console(quiet=True)
 
 
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score in this process: workers would only load again what is loaded."""
+    monkeypatch.setattr("smoe.corpora.cores", lambda: 1)
+
+
 def scores(results: Path) -> pd.DataFrame:
     return pd.read_parquet(results / "smoke" / "utterances.parquet")
 

@@ -28,6 +28,12 @@ from tests.ablations.conftest import TABLES, run_here
 SYSTEM = "outside:wiener"
 
 
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Score in this process: workers would only load again what is loaded."""
+    monkeypatch.setattr("smoe.corpora.cores", lambda: 1)
+
+
 def score(results: Path, folder: Path, name: str = "wiener", *more: str):
     where = ("--study", "smoke", "--results", results, "--no-report")
     return run_here("score", folder, "--as", name, *where, *more)
