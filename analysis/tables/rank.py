@@ -3,8 +3,8 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from analysis.bundle import vocabulary as words
 from analysis.bundle.contents import Bundle
@@ -64,7 +64,8 @@ def rank_correlation(
     n = first.shape[1]
     draws = rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n  # [draws, U]
     weights = np.concatenate([np.full((1, n), 1 / n), draws])
-    ranks = [rankdata(weights @ scores.T, axis=1) for scores in (first, second)]
+    means = [pd.DataFrame(weights @ scores.T) for scores in (first, second)]
+    ranks = [mean.rank(axis=1).to_numpy() for mean in means]  # scipy.stats would ask for torch
     apart = [r - r.mean(axis=1, keepdims=True) for r in ranks]
     size = np.sqrt((apart[0] ** 2).sum(axis=1) * (apart[1] ** 2).sum(axis=1))
     if not size[0]:

@@ -5,12 +5,11 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from smoe.schema.bundle import describe_bundle
+from smoe.schema.bundle import describe_bundle, read_runs
+from smoe.schema.cells import UNPROCESSED, is_outside
 from smoe.schema.digests import OWN
 from smoe.schema.errors import BundleError
 from smoe.schema.text import plain
-
-UNPROCESSED = "unprocessed"
 
 
 def study_names(results: Path) -> str:
@@ -46,6 +45,8 @@ def require_cell(results: Path, study: str, cell: str) -> None:
     """
     require_stored(results, study)
     cells = [*describe_bundle(results / study)["study"]["cells"], UNPROCESSED]
+    if is_outside(cell):  # of these, only the runs know
+        cells += read_runs(results / study)["cell"].unique().tolist()
     if cell not in cells:
         raise BundleError(no_such_cell(study, cell, cells))
 

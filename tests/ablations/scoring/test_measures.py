@@ -15,7 +15,7 @@ from ablations.scoring.measures import measure
 from ablations.studies.study import load_study
 from analysis.bench.measures import cost_text
 from analysis.bundle.load import load_reported
-from analysis.rendering.forms import FORMATS
+from analysis.rendering.table_files import FORMATS
 from analysis.tables.further import further_table
 from smoe.errors import UserError
 from smoe.metrics import METRICS

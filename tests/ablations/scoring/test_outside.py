@@ -19,7 +19,7 @@ from ablations.scoring.outside import score_outside
 from ablations.studies.study import load_study
 from ablations.tracking.study_view import default_uri
 from analysis.bundle.load import load_reported
-from analysis.rendering.forms import FORMATS
+from analysis.rendering.table_files import FORMATS
 from analysis.tables.conditions import condition_tables
 from analysis.tables.main import main_table
 from smoe.metrics import METRICS
