@@ -27,13 +27,13 @@ _QUANTITIES = {"sweep_step": "training step (s)", "sweep_inference": "inference 
 
 
 def with_floors(record: Record) -> Record:
-    """The times of a measurement, and as one more side each floor that it was held against."""
+    """Return a measurement's times, with each of its lower bounds added as a further side."""
     floors = {side: {"wall_s": [s]} for side, s in record.get("floors_s", {}).items()}
     return record["times"] | floors
 
 
 def draw_gpu(content: Record) -> Figure:
-    """Time of a training step against width, and against how many networks are trained at once."""
+    """Draw the time of a training step against width and against the number of networks at once."""
     left, right = (figure := style.new_figure(style.DOUBLE_COLUMN_IN, 2.4)).subplots(1, 2)
     steps = [r for r in content["measurements"] if r["what"] == "step"]
     together = [
@@ -52,7 +52,7 @@ def draw_gpu(content: Record) -> Figure:
 
 
 def draw_sweeps(content: Record) -> Figure:
-    """Time of a training step and of inference against width, batch and length."""
+    """Draw the time of a training step and of inference against width, batch and length."""
     figure = style.new_figure(style.DOUBLE_COLUMN_IN, 3.6)
     grid = figure.subplots(len(_QUANTITIES), len(_AXES), sharey="row", squeeze=False)
     for row, (what, label) in zip(grid, _QUANTITIES.items(), strict=True):
@@ -68,7 +68,7 @@ def draw_sweeps(content: Record) -> Figure:
 
 
 def _draw_sweep(axes: Axes, records: list[Record], axis: str) -> None:
-    """One quantity along one axis: medians with their range; the other axes at their base size."""
+    """Draw medians and ranges of one quantity along one axis, the other axes at their base size."""
     others = [a for a in _AXES if a != axis]
     base = [max(v, key=v.count, default=None) for v in ([r[a] for r in records] for a in others)]
     line = sorted((r for r in records if [r[a] for a in others] == base), key=lambda r: r[axis])

@@ -38,7 +38,7 @@ _TRIAL = ["Tiny sizes and few rounds: a trial of the benchmark, not a result."]
 
 
 def report_bench(folder: Path) -> list[Path]:
-    """Writes the table of each machine and its figure next to the measurements.
+    """Write the table of each machine and its figure next to the measurements.
 
     Args:
         folder: Where `bench` has written one JSON file per machine.
@@ -79,7 +79,7 @@ def _read(path: Path) -> Record:
 
 
 def speed_table(content: Record) -> Table:
-    """Headline times of one machine: each side of a measurement against its baseline."""
+    """Make the table of one machine's headline times, each side against its baseline."""
     records, on_gpu = content["measurements"], "plan" in content
     rows = [row for r in records for row in (_gpu_rows if on_gpu else _rows)(r)]
     notes = [note for r in records for note in (_gpu_notes if on_gpu else _notes)(r)]
@@ -89,7 +89,10 @@ def speed_table(content: Record) -> Table:
 
 
 def _arithmetic(content: Record) -> dict[str, str]:
-    """What computed, and whether its bfloat16 is its own; older files say so in the name alone."""
+    """Return the caption's words on the processor and on its bfloat16, native or emulated.
+
+    Older files do not store `native_bfloat16`; there the processor's name alone says it.
+    """
     native = content.get("native_bfloat16", "avx512_bf16" in content["cpu"])
     found = content.get("instructions")
     return {
@@ -116,7 +119,10 @@ def _rows(record: Record) -> list[Row]:
 def _row(
     times: Record, side: str, baseline: str | None, group: str, rate: Entry | None = None
 ) -> Row:
-    """One side against another; the last value is a rate, or else the ratio of CPU time."""
+    """Return the row of a side against its baseline; the last value is a rate or a time ratio.
+
+    The ratio is that of CPU time and stands where no rate is given.
+    """
     wall, quartiles = np.array(times[side]["wall_s"]), MISSING
     names = [SIDES.get(s, (s,))[0] if s else MISSING for s in (side, baseline)]
     if side.startswith("single"):
@@ -173,7 +179,7 @@ def _shares(spent: dict[str, float]) -> str:
 
 
 def _floor_notes(measurements: list[Record]) -> list[str]:
-    """The machine's rates, and how near to them the headline training step comes."""
+    """Return notes on the machine's rates and on how near the training step comes to them."""
     found = [record for record in measurements if record["what"] == "floors"]
     steps = [r for r in measurements if r["what"] == "step" and r["mode"] == "multi"]
     notes = []
@@ -224,6 +230,6 @@ def _gpu_notes(record: Record) -> list[str]:
 
 
 def _si(value: float) -> str:
-    """Three digits and the prefix of a unit: 5.29e10 becomes "52.9 G"."""
+    """Return a number with three digits and a unit's prefix: 5.29e10 becomes "52.9 G"."""
     power = min(4, int(np.log10(value) // 3))
     return f"{value / 1000**power:.3g} {' kMGT'[power]}".replace("  ", " ")

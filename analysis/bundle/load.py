@@ -69,7 +69,7 @@ def _in_order(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows_of(values: pd.Series, known: pd.Series, path: Path) -> np.ndarray:
-    """Row number in `known` of each categorical value."""
+    """Return the row number in `known` of each categorical value."""
     rows = pd.Index(known).get_indexer(values.cat.categories)
     used = np.unique(values.cat.codes)
     if unknown := [i for i in used if i < 0 or rows[i] < 0]:

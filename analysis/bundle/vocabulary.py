@@ -53,12 +53,12 @@ def measure(name: str) -> Metric:
 
 
 def is_dense(cell: str) -> bool:
-    """Whether a cell is a plain network of some width: `dense`, `dense-macs`, `dense-w10`."""
+    """Return whether a cell is a plain network of any width: `dense`, `dense-macs`, `dense-w10`."""
     return cell == DENSE or cell.startswith(f"{DENSE}-")
 
 
 def placements() -> list[str]:
-    """All 32 placement codes: by number of positions, then from encoder to decoder."""
+    """Return all 32 placement codes, by number of positions, then from encoder to decoder."""
     codes = [
         "".join(letter if bits >> (4 - i) & 1 else "-" for i, letter in enumerate(LETTERS))
         for bits in range(32)
@@ -67,17 +67,17 @@ def placements() -> list[str]:
 
 
 def placement_order(code: str) -> tuple[int, str]:
-    """Sort key of a placement code: fewer positions first, earlier positions first."""
+    """Return the sort key of a placement code: fewer positions first, earlier positions first."""
     return (len(code) - code.count("-"), code.translate(str.maketrans("EMBDL-", "abcdez")))
 
 
 def cell_code(placement: str, axes: tuple[str, str, str] = REFERENCE_AXES) -> str:
-    """Code of the cell with this placement; without positions it is the dense network."""
+    """Return the code of the cell with this placement; without positions it is dense."""
     return DENSE if placement == NO_PLACEMENT else ".".join((placement, *axes))
 
 
 def cell_name(cell: str) -> str:
-    """A cell as a reader calls it: `S-MoE E-B--, multi, supervised, global`."""
+    """Return a cell's name for readers: `S-MoE E-B--, multi, supervised, global`."""
     if cell in _CELL_NAMES:
         return _CELL_NAMES[cell]
     if is_outside(cell):
@@ -89,7 +89,7 @@ def cell_name(cell: str) -> str:
 
 
 def short_name(cell: str) -> str:
-    """A cell in a few words, the reference axes left unsaid."""
+    """Return a short name of a cell, which leaves out the reference axes."""
     short = {
         "dense-params": "Dense, equal parameters",
         "dense-macs": "Dense, equal MACs",
@@ -100,12 +100,12 @@ def short_name(cell: str) -> str:
 
 
 def _in_numeric_order(cell: str) -> tuple[str, tuple[int, ...]]:
-    """Sort key that puts dense-w6 before dense-w10."""
+    """Return a sort key that puts dense-w6 before dense-w10."""
     return re.sub(r"\d+", "", cell), tuple(int(n) for n in re.findall(r"\d+", cell))
 
 
 def cell_order(cell: str) -> tuple:
-    """Sort key: input, dense networks, S-MoE by placement and axes, controls, outside systems."""
+    """Return a sort key: input, dense, S-MoE by placement and axes, controls, outside systems."""
     fixed = (UNPROCESSED, DENSE, *DENSE_CONTROLS)
     if cell in fixed:
         return (0, fixed.index(cell), "", ())

@@ -66,7 +66,7 @@ def _page(facts: NpzFile) -> Figure:
 
 
 def _shares(axes: Axes, facts: NpzFile, curves: dict[str, str]) -> None:
-    """Cumulative distributions, which compare splits of any size without choosing bins."""
+    """Draw cumulative distributions, which compare splits of any size without choosing bins."""
     for line, key in zip(_LINES, curves.values(), strict=False):
         for split, colour in _SPLIT_COLOURS.items():
             values = facts[f"{key}/{split}"]

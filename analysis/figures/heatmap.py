@@ -50,7 +50,7 @@ def placement_heatmap(bundle: Bundle) -> Figure:
 
 
 def _heatmap_axes(n_rows: int, n_columns: int) -> tuple[Figure, tuple[Axes, Axes, Axes]]:
-    """Axes for the dots, the tiles and the colour bar, placed in inches: rows of equal height."""
+    """Make a figure with axes for dots, tiles and colour bar; rows have a fixed height."""
     row, column, dots, top, bottom, left = 0.17, 0.42, 0.7, 0.85, 0.72, 0.05
     body, tiles = row * n_rows, column * n_columns
     width, height = left + dots + 0.1 + tiles + 0.05, top + body + bottom
@@ -68,7 +68,7 @@ def _heatmap_axes(n_rows: int, n_columns: int) -> tuple[Figure, tuple[Axes, Axes
 
 
 def _heatmap_columns(bundle: Bundle, trained: list[str]) -> list[tuple]:
-    """Name, axis levels and conditions of each column that has any cell."""
+    """Return name, axis levels and conditions of each column that has any cell."""
     present = {tuple(c.split(".")[1:]) for c in trained}
     columns: list[tuple] = []
     if words.REFERENCE_AXES in present:

@@ -36,7 +36,7 @@ def differences_by_level(bundle: Bundle) -> Figure:
 
 
 def _along(bundle: Bundle, setting: str) -> list[tuple[object, Bundle]]:
-    """The levels that differ from the shown one in the first setting alone."""
+    """Return value and bundle of the levels that equal the shown one in all but this setting."""
     rest = [{k: v for k, v in level.items() if k != setting} for level, _ in bundle.levels]
     own = rest[-1]
     return [

@@ -53,7 +53,7 @@ def effects(bundle: Bundle) -> Figure:
 
 
 def _effect_marks(axes: Axes, y: int, effect: Comparison) -> None:
-    """An effect with its interval, and under it the same effect in each seed."""
+    """Draw an effect with its interval, and under it the same effect in each seed."""
     colour = style.BLUE if effect.decided else style.GREY
     half = float(effect.interval.half_width)
     axes.errorbar(
@@ -120,7 +120,7 @@ def quality_against_macs(bundle: Bundle) -> Figure:
 
 
 def _front_label(cell: str) -> str:
-    """A cell on the front in few words: its placement, and settings other than the reference."""
+    """Return a short label of a cell: its placement, and settings other than the reference."""
     if "." not in cell:
         return words.short_name(cell)
     placement, *axes = cell.split(".")
@@ -129,7 +129,7 @@ def _front_label(cell: str) -> str:
 
 
 def _halves_to_dense(bundle: Bundle, cells: list[str]) -> list[float | None]:
-    """Half widths of the paired differences to dense; None where there is none."""
+    """Return half widths of the paired differences to dense; None where there is none."""
     pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), words.PRIMARY)
     judged = judge(bundle, pairs, words.PRIMARY, kinds=noise_kinds(bundle, cells))
     halves = [None if c is None else float(c.interval.half_width) for c in judged]
@@ -163,7 +163,7 @@ _KINDS = {
 
 
 def _kind_style(bundle: Bundle, cell: str) -> tuple[str, str]:
-    """Colour and marker of plain networks, S-MoE with and without late decoder, and controls."""
+    """Return colour and marker of a control, a plain network, or an S-MoE by late decoder."""
     if cell in words.ROUTING_CONTROLS:
         return style.ORANGE, "D"
     if "." not in cell:

@@ -18,7 +18,11 @@ _EXPERT_MARKERS = {"weight_noise": "o", "weight_reverb": "s"}
 
 
 def _shown_cells(bundle: Bundle) -> list[str]:
-    """Router cells that a figure can hold: all, or those at the reference axes and at EMBDL."""
+    """Return the router cells that a figure shows, at most `_MOST_ROWS`.
+
+    If there are more, it keeps controls, all settings of EMBDL, and single positions at the
+    reference axes.
+    """
     cells = routing.router_cells(bundle)
     if len(cells) <= _MOST_ROWS:
         return cells
@@ -72,7 +76,7 @@ def expert_usage(bundle: Bundle) -> Figure:
 
 
 def _by_condition(axes: Axes, bundle: Bundle, sample: Sample, row: int, heard: list[str]) -> None:
-    """One mark with its interval for each condition, in the row of a cell."""
+    """Draw a mean with its interval for each condition, in the row of a cell."""
     offsets = np.linspace(-0.24, 0.24, len(heard))
     for offset, condition in zip(offsets, heard, strict=True):
         mean = sample.restrict(bundle.in_conditions((condition,))).mean()
@@ -117,7 +121,7 @@ def weights_dose(bundle: Bundle) -> Figure:
 
 
 def _rt60_bins(rt60_s: pd.Series) -> pd.Series:
-    """Mean RT60 of each utterance's bin; five bins with equally many utterances."""
+    """Return the mean RT60 of each utterance's bin; five bins hold equally many utterances."""
     ranks = rt60_s.rank(method="first")
     bins = np.ceil(ranks / ranks.max() * 5)
     return rt60_s.groupby(bins).transform("mean")
@@ -126,7 +130,7 @@ def _rt60_bins(rt60_s: pd.Series) -> pd.Series:
 def _dose_lines(
     axes: Axes, bundle: Bundle, rows: pd.DataFrame, doses: pd.Series, column: str
 ) -> None:
-    """Mean weight of one expert at each dose; solid for one distortion, dashed for both."""
+    """Draw one expert's mean weight at each dose; solid for one distortion, dashed for both."""
     sample = routing.per_utterance(bundle, rows, rows[column])
     name = column.removeprefix("weight_")
     heard = bundle.utterances["condition"]
@@ -193,7 +197,7 @@ def _confusion_tiles(axes: Axes, shares: np.ndarray) -> None:
 
 
 def _accuracy_lines(axes: Axes, bundle: Bundle, cell: str) -> None:
-    """Share of right decisions by true class, at each SNR and without noise."""
+    """Draw router accuracy by true class, at each SNR and without noise, with the chance level."""
     correct = routing.correct_decisions(bundle, cell)
     parts = conditions.by_snr(bundle)
     without = ~np.any([*parts.values(), np.zeros(len(bundle.utterances), bool)], axis=0)

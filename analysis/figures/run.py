@@ -17,7 +17,7 @@ DPI = 100  # hundreds of runs have theirs
 def draw_run(
     history: Sequence[Mapping[str, Any]], levels: Mapping[str, np.ndarray], folder: Path
 ) -> None:
-    """Writes `learning_curve.png` and `spectrograms.png`, each where there is something to draw.
+    """Write `learning_curve.png` and `spectrograms.png`, each where there is something to draw.
 
     Args:
         history: Rows of the training history, as in `history.parquet`.

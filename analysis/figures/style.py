@@ -40,7 +40,7 @@ class NothingToDrawError(Exception):
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """In it, figures are drawn and saved in the style that all of them share, and in no other."""
+    """Set the style that all figures share within a `with` block, and restore the caller's."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)  # pyright: ignore[reportArgumentType, reportCallIssue]
@@ -71,11 +71,11 @@ def save(
 
 
 def new_figure(width_in: float, height_in: float) -> Figure:
-    """An empty figure with constrained layout."""
+    """Return an empty figure with constrained layout."""
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
 def light_grid(axes: Axes, axis: str = "x") -> None:
-    """Thin lines behind the data, along one direction."""
+    """Draw thin grid lines behind the data; `axis` is x, y or both."""
     axes.grid(axis=axis, color=LIGHT_GREY, linewidth=0.5, zorder=0)  # pyright: ignore
     axes.set_axisbelow(True)

@@ -135,13 +135,13 @@ def _fit_from(axes: Axes, start: int) -> None:
 
 
 def _smoothed(history: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean over seeds, [steps, cells], smoothed over a twentieth of the steps."""
+    """Return means over seeds, [steps, cells], smoothed over a twentieth of the steps."""
     means = history.dropna(subset=[column]).groupby(["step", "cell"])[column].mean().unstack()
     return means.rolling(max(1, len(means) // 20), min_periods=1).mean()
 
 
 def _curves(axes: Axes, history: pd.DataFrame, column: str) -> None:
-    """One smoothed line per cell; the cells of table 1 in colour before the others in grey."""
+    """Draw one smoothed line per cell; highlighted cells in colour before the others in grey."""
     curves = _smoothed(history, column)
     for cell in curves:
         smooth = curves[cell].dropna()
@@ -162,7 +162,7 @@ def spectrograms(bundle: Bundle) -> Figure:
 
 
 def triplets(examples: Mapping[str, np.ndarray]) -> Figure:
-    """The figure `spectrograms` of the levels in an `examples.npz`."""
+    """Draw the figure `spectrograms` from the levels in an `examples.npz`."""
     shown = [c for c in words.DISTORTED if f"{c}/noisy" in examples]
     stages = ("noisy", "enhanced", "clean")
     figure = style.new_figure(style.DOUBLE_COLUMN_IN, 0.5 + 1.45 * len(shown))

@@ -182,7 +182,10 @@ def differences_by_level(bundle: Bundle, claim: Claim, metric: str) -> dict[str,
 
 
 def _seeds(primary: Comparison, metric: str, margin: float | None) -> Item:
-    """Whether all seeds have the sign of the mean; of an equivalence, whether all are within."""
+    """Return the observation whether all seeds have the sign of the mean.
+
+    For an equivalence it is whether all seeds lie within the margin.
+    """
     up = primary.interval.estimate > 0
     other = sum((value > 0) != up for value in primary.by_seed)
     decimals = words.METRICS[metric].decimals

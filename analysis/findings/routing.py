@@ -16,13 +16,13 @@ _CALIBRATION_BINS = 10
 
 
 def router_cells(bundle: Bundle) -> list[str]:
-    """Cells with routing decisions, in the order of the tables."""
+    """Return the cells with routing decisions, in the order of the tables."""
     runs = bundle.runs.loc[np.unique(bundle.routing["run"]), "cell"]
     return sorted(runs.unique(), key=words.cell_order)
 
 
 def decisions(bundle: Bundle, cell: str) -> pd.DataFrame:
-    """Decisions of a cell's runs, one row per run, layer and utterance, with its condition."""
+    """Return a cell's decisions, one row per run, layer and utterance, with condition and seed."""
     rows = bundle.routing[np.isin(bundle.routing["run"].to_numpy(), bundle.run_rows[cell])]
     position = rows["position"].to_numpy()
     conditions = bundle.utterances["condition"].to_numpy()[position]
@@ -30,7 +30,7 @@ def decisions(bundle: Bundle, cell: str) -> pd.DataFrame:
 
 
 def per_utterance(bundle: Bundle, rows: pd.DataFrame, values: pd.Series | np.ndarray) -> Sample:
-    """A quantity of decisions as a sample [S, U], averaged over layers; NaN where none."""
+    """Return a quantity of decisions as a sample [S, U], averaged over layers; NaN where none."""
     seeds = np.unique(rows["seed"])
     sums = np.zeros((len(seeds), len(bundle.utterances)))
     counts = np.zeros_like(sums)
@@ -67,14 +67,17 @@ class RouterSummary:
 
 
 def noise_share(rows: pd.DataFrame) -> np.ndarray:
-    """Noise expert's share of the two weights, 0 to 1; the paper's weights need not sum to 1."""
+    """Return the noise expert's share of the sum of both weights, 0 to 1; NaN if the sum is 0.
+
+    The paper's weights need not sum to 1.
+    """
     noise, reverb = rows["weight_noise"].to_numpy(), rows["weight_reverb"].to_numpy()
     with np.errstate(invalid="ignore", divide="ignore"):
         return noise / (noise + reverb)
 
 
 def summarise_router(bundle: Bundle, cell: str) -> RouterSummary:
-    """Accuracy, calibration, usage and collapse of a cell's router."""
+    """Compute accuracy, calibration, usage, entropy, specialisation and collapse of a router."""
     rows = decisions(bundle, cell)
     known = rows["true_class"].notna()
     correct = _correct(rows)
@@ -118,7 +121,10 @@ def _calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def _specialisation(share: Sample) -> Interval | None:
-    """Difference of means between two groups of utterances, as one linear mean over both."""
+    """Return the mean on noise minus the mean on reverb utterances; None without either.
+
+    It is computed as one linear mean over both groups.
+    """
     noise, reverb = (
         (share.test_set.strata == words.CONDITIONS.index(c)) & share.complete()
         for c in ("noise", "reverb")
@@ -131,14 +137,14 @@ def _specialisation(share: Sample) -> Interval | None:
 
 
 def majority_share(bundle: Bundle) -> float:
-    """Accuracy of always answering the most frequent class of the distorted test utterances."""
+    """Return the accuracy of always answering the most frequent class of distorted utterances."""
     counts = bundle.utterances["condition"].value_counts()
     distorted = [int(counts.get(c, 0)) for c in words.DISTORTED]
     return max(distorted) / sum(distorted) if sum(distorted) else np.nan
 
 
 def confusion(bundle: Bundle, cell: str) -> np.ndarray:
-    """Share of decisions [true, predicted]; NaN rows for classes not heard.
+    """Return the share of decisions, [true, predicted]; NaN rows for classes not heard.
 
     Rows sum to 1, or to less where the router has experts beyond noise and reverb and named them.
     """
@@ -152,7 +158,7 @@ def confusion(bundle: Bundle, cell: str) -> np.ndarray:
 
 
 def counterfactual_samples(bundle: Bundle, cell: str, metric: str) -> dict[str, Sample]:
-    """Scores by forced routing, all on the utterances that every one of them has.
+    """Return scores by routing, learned and forced, on the utterances that all of them have.
 
     Empty if the study scored no counterfactual for the cell.
     """
@@ -196,7 +202,7 @@ def oracle_gain_retained(samples: dict[str, Sample]) -> Interval | None:
 
 
 def _boundary(excluded: Callable[[float], bool], share: float, sign: float) -> float | None:
-    """Where shares begin to be excluded in one direction; None if not within 1 of the estimate."""
+    """Find by bisection where shares are excluded along `sign`; None if not within 1 of `share`."""
     near, far = 0.0, 1.0
     if not excluded(share + sign * far):
         return None

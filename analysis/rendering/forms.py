@@ -46,7 +46,7 @@ Value = Entry | str
 
 
 def estimate(interval: Interval | None, decimals: int, **options: object) -> Entry:
-    """Entry of a scalar interval; missing if there is none."""
+    """Return the entry of a scalar interval; the entry is missing if there is none."""
     if interval is None:
         return Entry(np.nan, decimals=decimals)
     half = float(interval.half_width)
@@ -104,12 +104,12 @@ class Table:
     notes: list[str] = field(default_factory=list)
 
     def groups(self) -> list[str]:
-        """Group headings in order; one empty heading if there are none."""
+        """Return the group headings in order; one empty heading if there are none."""
         return list(dict.fromkeys(row.group for row in self.rows))
 
 
 def to_markdown(table: Table) -> str:
-    """GitHub Markdown with caption above and notes below."""
+    """Return a table as GitHub Markdown, with the caption above and notes below."""
 
     def line(values: list[str]) -> str:
         return "| " + " | ".join(values) + " |"
@@ -144,7 +144,7 @@ def markdown_text(text: str) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """Comma-separated values; an interval becomes three columns, a missing value is empty."""
+    """Return a table as CSV; an interval becomes three columns, a missing value is empty."""
     interval = [
         any(isinstance(r.values[i], Entry) and not np.isnan(r.values[i].half) for r in table.rows)  # pyright: ignore
         for i in range(len(table.columns))
@@ -176,7 +176,7 @@ def _csv_values(value: Value, wide: bool) -> list[str]:
 
 
 def to_text(table: Table, width: int = 100) -> str:
-    """Plain text for a terminal, at most `width` columns; notes are wrapped."""
+    """Return a table as plain text for a terminal, at most `width` columns; notes are wrapped."""
     import textwrap
 
     cells = [[str(v) for v in row.values] for row in table.rows]

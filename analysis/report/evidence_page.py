@@ -100,7 +100,10 @@ def _claim_section(bundle: Bundle, claim: Claim, number: int) -> Section:
 
 
 def _lists(own: Evidence) -> dict[str, list[str]]:
-    """Observations by what they speak for; without a decision for the sign of the mean."""
+    """Return the observations by heading: for or against the verdict.
+
+    Without a decision the sign of the mean takes its place: for or against a gain or a loss.
+    """
     decided = plain(own.primary) not in ("undecided", TOO_FEW_SEEDS)
     sign = "a gain" if own.primary.is_gain else "a loss"
     heads = ("For", "Against") if decided else (f"For {sign}", f"Against {sign}")
@@ -132,7 +135,7 @@ def _by_metric(bundle: Bundle, claim: Claim, number: int) -> Table:
 
 
 def _by_observation(bundle: Bundle, claim: Claim, number: int) -> Table:
-    """The difference in all metrics by part of the test set, by routing and by level."""
+    """Make the table of differences in all metrics by part of the test set, routing and level."""
     by_part = {m: differences_by_part(bundle, claim, m) for m in words.METRICS}
     by_routing = {m: differences_by_routing(bundle, claim, m) for m in words.METRICS}
     by_level = {m: differences_by_level(bundle, claim, m) for m in words.METRICS}
@@ -166,7 +169,7 @@ def _difference(comparison: Comparison | None, metric: str) -> Value:
 
 
 def _input_section(bundle: Bundle, cells: list[str]) -> Section:
-    """How many S-MoE cells score above the unprocessed input, by metric and condition."""
+    """Make the section on how many S-MoE cells score above the input, by metric and condition."""
     rows, counted = [], []
     sets = {"overall": words.DISTORTED, **{c: (c,) for c in words.CONDITIONS}}
     for metric, m in words.METRICS.items():
@@ -210,7 +213,7 @@ def _directions(comparison: Comparison) -> str:
 
 
 def _cells_section(bundle: Bundle, cells: list[str]) -> Section:
-    """Every S-MoE cell against dense: seeds, metrics, clean speech and the other mapping."""
+    """Make the section on S-MoE cells against dense: seeds, metrics, clean speech and mapping."""
     kinds, references = noise_kinds(bundle, cells), [words.DENSE] * len(cells)
     judged = {
         m: judge(bundle, differences_to(bundle, cells, [*references], m), m, kinds=kinds)
@@ -257,7 +260,7 @@ def _cells_section(bundle: Bundle, cells: list[str]) -> Section:
 
 
 def _conclusion(found: Comparison, metrics: list[Comparison | None]) -> str:
-    """Verdict of the primary metric; undecided if a seed or another metric turns it over."""
+    """Return the primary metric's verdict; undecided if a seed or another metric contradicts it."""
     verdict = plain(found)
     opposite = {"better": "worse", "worse": "better"}.get(verdict)
     if opposite is None:
@@ -269,7 +272,7 @@ def _conclusion(found: Comparison, metrics: list[Comparison | None]) -> str:
 
 
 def _other_mapping(bundle: Bundle, cell: str) -> Value:
-    """Difference to dense under the mapping that the cell was not trained with."""
+    """Return the difference to dense under the mapping that the cell was not trained with."""
     both = mapped(bundle, cell, bundle.primary)
     if both is None:
         return MISSING

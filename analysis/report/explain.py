@@ -26,7 +26,7 @@ Facts = dict[str, Any]
 
 
 def explain(bundle_dir: Path, cell: str) -> str:
-    """Everything behind the entries of one cell, as text.
+    """Return everything behind the entries of one cell as text.
 
     Raises:
         BundleError: the bundle is broken, or the study has no such cell (the nearest is named).
@@ -52,7 +52,7 @@ def explain(bundle_dir: Path, cell: str) -> str:
 
 
 def cell_facts(bundle_dir: Path, cell: str) -> Facts:
-    """The same for programs: values that JSON can hold; what is not defined is None.
+    """Return what `explain` says as values that JSON can hold; what is not defined is None.
 
     Raises:
         BundleError: as `explain`.
@@ -92,7 +92,7 @@ def _runs(bundle: Bundle, cell: str) -> list[Facts]:
 
 
 def _plain(value: Any) -> Any:
-    """A value of a table as JSON knows it; missing and undefined ones are None."""
+    """Convert a table's value to one that JSON can hold; missing and undefined ones become None."""
     if value is None or value is pd.NA or (isinstance(value, float) and not np.isfinite(value)):
         return None
     return value.item() if isinstance(value, np.generic) else value
@@ -121,7 +121,7 @@ def _means(bundle: Bundle, cell: str) -> list[Facts]:
 
 
 def _comparisons(bundle: Bundle, cell: str) -> list[Facts]:
-    """Paired differences in every metric, each a family of its own here (no Holm)."""
+    """Judge paired differences in every metric, each as a family of its own (no Holm)."""
     comparisons = []
     for metric in words.METRICS:
         references = [words.UNPROCESSED, words.DENSE]
@@ -153,7 +153,7 @@ def _comparison(found: Comparison) -> Facts:
 
 
 def _table_entries(bundle: Bundle, cell: str) -> list[Facts]:
-    """The rows of the report's tables that stand for the cell, adjusted for their families."""
+    """Return the rows of the report's tables that stand for the cell, adjusted by family."""
     names = [words.cell_name(cell), cell]
     if cell == words.cell_code(cell.split(".", maxsplit=1)[0]):
         names.append(cell.split(".", maxsplit=1)[0])

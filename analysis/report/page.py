@@ -74,7 +74,7 @@ def _asset(name: str) -> str:
 
 
 def _filter() -> str:
-    """Fields that narrow every table: words of a row's name, one metric, one condition."""
+    """Return the HTML form that narrows every table by row name, metric and condition."""
     metrics = "".join(f'<option value="{k}">{m.label}</option>' for k, m in words.METRICS.items())
     conditions = "".join(f"<option>{name}</option>" for name in words.CONDITIONS)
     return (
@@ -87,7 +87,7 @@ def _filter() -> str:
 
 
 def _answer(answer: list[str], drawn: dict[str, Path]) -> str:
-    """The answer in sentences, and beside it the figure that shows it best."""
+    """Return the HTML of the answer and, beside it, of the figure that shows it best."""
     said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in answer)
     name = _decisive(drawn)
     figure = _figure(name, drawn[name]) if name else ""
@@ -115,7 +115,7 @@ def _width(png: bytes) -> int:
 
 
 def _interactive(study: str) -> str:
-    """Where the same runs can be filtered, brushed and listened to."""
+    """Return the HTML paragraph on how to filter and brush the same runs in MLflow."""
     command = html.escape(f"python run_all.py ui --study {shlex.quote(study)}")
     return (
         f'<p class="caption">To filter and brush these runs, start '
@@ -126,7 +126,7 @@ def _interactive(study: str) -> str:
 
 
 def _evidence(proof: list[Section]) -> str:
-    """Each finding with what speaks for and against it; the numbers open on a click."""
+    """Return the HTML of each finding with evidence for and against; a click opens the numbers."""
     if not proof:
         return ""
     parts = [f'<h2 id="evidence">Evidence</h2><p class="caption">{html.escape(INTRODUCTION)}</p>']
@@ -162,7 +162,7 @@ def _figures(drawn: dict[str, Path], skipped: dict[str, str]) -> str:
 
 
 def _listening(folder: Path) -> str:
-    """Players for the triplets of one utterance per condition; nothing where none are stored."""
+    """Return HTML players for the triplet of one utterance per condition; empty without any."""
     rows = []
     for condition in words.DISTORTED:
         paths = [folder / f"{condition}-{signal}.wav" for signal in _SIGNALS]

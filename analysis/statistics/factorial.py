@@ -15,19 +15,19 @@ from analysis.statistics.intervals import Array
 
 
 def levels(n_factors: int) -> Array:
-    """Levels of every cell, [2**k, k] of 0 and 1, in the order of the cells."""
+    """Return the levels of every cell, [2**k, k] of 0 and 1, in the order of the cells."""
     cells = np.arange(2**n_factors)[:, None]
     return cells >> np.arange(n_factors - 1, -1, -1) & 1
 
 
 def main_effects(n_factors: int) -> Array:
-    """Contrasts [k, 2**k]: mean with the factor on minus mean with it off."""
+    """Return contrasts [k, 2**k]: mean with the factor on minus mean with it off."""
     signs = 2 * levels(n_factors) - 1
     return signs.T / 2 ** (n_factors - 1)
 
 
 def two_way_interactions(n_factors: int) -> tuple[list[tuple[int, int]], Array]:
-    """Pairs of factors and their contrasts [pairs, 2**k].
+    """Return pairs of factors and their contrasts [pairs, 2**k].
 
     Half the difference between a factor's effect with the other on and with the other off (Box,
     Hunter and Hunter 2005, chapter 5).
@@ -39,7 +39,7 @@ def two_way_interactions(n_factors: int) -> tuple[list[tuple[int, int]], Array]:
 
 
 def shapley_values(n_factors: int) -> Array:
-    """Contrasts [k, 2**k] whose values are the Shapley values of the factors as players.
+    """Return contrasts [k, 2**k] whose values are the Shapley values of the factors as players.
 
     A factor's contribution averaged over all orders of switching factors on (Shapley 1953); they
     sum to the value of all on minus that of all off.

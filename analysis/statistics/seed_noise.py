@@ -88,7 +88,10 @@ def moderate(variances: Array, df: float) -> tuple[Array, Array]:
 
 
 def _inverse_trigamma(value: Array) -> Array:
-    """Newton's method on 1 / trigamma, which is nearly linear (Smyth 2004, appendix)."""
+    """Invert trigamma by Newton's method on 1 / trigamma, which is nearly linear.
+
+    Source: Smyth 2004, appendix.
+    """
     x = 0.5 + 1 / np.asarray(value, dtype=float)
     for _ in range(50):
         trigamma = polygamma(1, x)

@@ -94,7 +94,7 @@ def _agree(verdicts: list[str]) -> str:
 
 
 def _pair_rows(found: dict[str, list[str]]) -> list[Row]:
-    """How many placements have the same verdict in two metrics."""
+    """Return rows that count the placements with the same verdict in two metrics."""
     rows = []
     for first in words.METRICS:
         values: list[Value] = [words.METRICS[first].label]

@@ -55,7 +55,7 @@ def axis_table(bundle: Bundle, axis: str) -> Table:
 
 
 def _pairs_by_setting(bundle: Bundle, axis: str) -> dict[str, list[tuple[str, str]]]:
-    """Pairs of trained cells that differ in `axis` alone, by setting of the other two axes."""
+    """Return pairs of trained cells that differ in `axis` alone, by setting of the other axes."""
     others = [a for a in words.AXES if a != axis]
     settings: dict[str, list[tuple[str, str]]] = {}
     for levels in product(*(words.AXIS_LEVELS[a] for a in others)):
@@ -84,7 +84,7 @@ def _mean_difference(bundle: Bundle, pairs: list[tuple[str, str]], metric: str) 
 
 
 def _append_controls(bundle: Bundle, labels: list[str], samples: dict[str, list[Sample]]) -> None:
-    """Rows for the full S-MoE against averaged experts and against shuffled labels."""
+    """Append the full S-MoE minus averaged experts and minus shuffled labels, in place."""
     for control in words.ROUTING_CONTROLS:
         if bundle.has(control) and bundle.has(words.FULL_CELL):
             labels.append(f"supervised minus {control} (EMBDL)")

@@ -73,7 +73,7 @@ def _table(bundle: Bundle, kind: _Kind) -> Table:
 def _judged(
     bundle: Bundle, cells: list[str], parts: conditions.Parts, metric: str
 ) -> list[Comparison | None]:
-    """Differences to dense, part by part; each part is one family."""
+    """Judge differences to dense, part by part; each part is one family."""
     others = [None if cell == words.DENSE else words.DENSE for cell in cells]
     pairs = differences_to(bundle, cells, others, metric)
     apart = [p.restrict(mask) if p is not None else None for mask in parts.values() for p in pairs]

@@ -88,7 +88,7 @@ def effect_intervals(bundle: Bundle, design: Design) -> dict[str, list[tuple[str
 
 
 def _placement_cells(levels: tuple[str, str, str]) -> list[str]:
-    """The 32 cells of one setting of the axes, in the order of a 2^5 design."""
+    """Return the 32 cells of one setting of the axes, in the order of a 2^5 design."""
     codes = [
         "".join(x if on else "-" for x, on in zip(words.LETTERS, row, strict=True))
         for row in factorial.levels(5)
@@ -97,7 +97,7 @@ def _placement_cells(levels: tuple[str, str, str]) -> list[str]:
 
 
 def _axis_cells(placement: str) -> list[str]:
-    """The 8 cells of one placement; a factor is on at the first level of its axis."""
+    """Return the 8 cells of one placement; a factor is on at the first level of its axis."""
     settings = [
         tuple(words.AXIS_LEVELS[a][1 - on] for a, on in zip(words.AXES, row, strict=True))
         for row in factorial.levels(3)
@@ -145,12 +145,15 @@ def complete_designs(bundle: Bundle, metric: str = words.PRIMARY) -> list[Design
 
 
 def _axis_factors() -> tuple[str, ...]:
-    """A factor is called by its first level, at which it is on: multi is multi over single."""
+    """Return the factor names: the first level of each axis, at which the factor is on.
+
+    The effect called multi is that of multi over single.
+    """
     return tuple(words.AXIS_LEVELS[axis][0] for axis in words.AXES)
 
 
 def _crossed_placements(bundle: Bundle) -> list[str]:
-    """Placements that have all eight settings of the axes."""
+    """Return the placements that have all eight settings of the axes."""
     return [p for p in words.placements()[1:] if all(bundle.has(c) for c in _axis_cells(p))]
 
 
@@ -184,14 +187,14 @@ def incomplete_reasons(bundle: Bundle) -> list[str]:
 
 
 def _effect_values(comparison: Comparison | None, metric: str) -> list[Value]:
-    """Effect, adjusted p-value and verdict, in the words of effects."""
+    """Return effect, adjusted p-value and verdict, in the words of effects."""
     *numbers, verdict = comparison_values(comparison, metric)
     first, *rest = str(verdict).split(",")
     return [*numbers, ",".join([_VERDICTS.get(first, first), *rest])]
 
 
 def _row(name: str, effects: dict[str, Comparison | None], primary: str) -> list[Value]:
-    """Name, then the primary metric with its p-value, then effect and verdict of the others."""
+    """Return name, primary metric with its p-value, then effect and verdict of the others."""
     values: list[Value] = [name, *_effect_values(effects[primary], primary)]
     for metric in effects:
         if metric != primary:

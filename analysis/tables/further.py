@@ -43,7 +43,7 @@ def _heard(bundle: Bundle) -> dict[str, tuple[str, ...]]:
 def _columns(
     bundle: Bundle, cells: list[str], metric: str, conditions: tuple[str, ...]
 ) -> tuple[list[Value], list[Value]]:
-    """Means, and differences to the dense network, of all cells."""
+    """Return two columns over all cells: means, and differences to the dense network."""
     others = [None if cell == words.DENSE else words.DENSE for cell in cells]
     judged = judge(bundle, differences_to(bundle, cells, others, metric, conditions), metric)
     decimals = words.FURTHER[metric].decimals

@@ -148,7 +148,7 @@ def main_table(bundle: Bundle) -> Table:
 
 
 def _equal_cost_note(bundle: Bundle) -> list[str]:
-    """The full S-MoE against the dense width curve at its MACs and at its parameters."""
+    """Return notes on the full S-MoE against the dense width curve at its MACs and parameters."""
     if not bundle.has(words.FULL_CELL):
         return []
     metric, notes = bundle.primary, []
@@ -217,7 +217,7 @@ def placement_table(bundle: Bundle) -> Table:
 
 
 def _to_dense(bundle: Bundle, cell: str, comparisons: dict[str, Comparison | None]) -> list[Value]:
-    """Difference, p-value and verdict of the primary metric, then the others' verdicts."""
+    """Return the primary metric's difference, p-value and verdict, then the others' verdicts."""
     primary = comparisons[bundle.primary]
     reference = "reference" if cell == words.DENSE and bundle.has(cell) else MISSING
     values = comparison_values(primary, bundle.primary)[:2]
@@ -228,7 +228,7 @@ def _to_dense(bundle: Bundle, cell: str, comparisons: dict[str, Comparison | Non
 
 
 def _others(bundle: Bundle) -> list[str]:
-    """Metrics beside the primary one."""
+    """Return the metrics other than the primary one."""
     return [metric for metric in words.METRICS if metric != bundle.primary]
 
 

@@ -76,14 +76,14 @@ def rank_correlation(
 
 
 def _by_cell(bundle: Bundle, cells: list[str], metric: str) -> Array:
-    """Scores [cells, utterances], means over seeds; NaN where one is missing."""
+    """Return mean scores over seeds, [cells, utterances], higher is better; NaN where missing."""
     mask = bundle.in_conditions(words.DISTORTED)
     sign = words.measure(metric).sign
     return np.stack([sign * bundle.sample(c, metric).scores[:, mask].mean(axis=0) for c in cells])
 
 
 def _entry(first: Array, second: Array) -> str | None:
-    """The correlation as text; None with too few cells or utterances that have both measures."""
+    """Return the correlation as text; None if too few cells or utterances have both measures."""
     known = np.isfinite(first) & np.isfinite(second)
     cells = known.any(axis=1)
     shared = known[cells].all(axis=0) if cells.any() else np.zeros(0, bool)

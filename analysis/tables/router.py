@@ -13,7 +13,7 @@ from analysis.statistics.samples import Sample, difference
 
 
 def _forced_routings(bundle: Bundle) -> tuple[str, ...]:
-    """Routings other than the learned one that the study scored; old studies have fewer."""
+    """Return the forced routings that the study scored; old studies have fewer."""
     scores = bundle.scores[words.PRIMARY]
     named = zip(words.COUNTERFACTUALS, scores, strict=True)
     return tuple(k for k, own in named if k != "learned" and np.isfinite(own).any())
@@ -91,7 +91,7 @@ class _Forced(NamedTuple):
 
 
 def _forced(bundle: Bundle, metric: str, forced: tuple[str, ...]) -> _Forced:
-    """The block of table 7b for one metric."""
+    """Make the block of table 7b for one metric."""
     mask = bundle.in_conditions(words.DISTORTED)
     cells: dict[str, Sample] = {}
     differences: list[Sample | None] = []
@@ -151,7 +151,7 @@ _Alone = dict[tuple[str, str], tuple[Sample, Sample]]
 
 
 def _alone(bundle: Bundle, metric: str) -> _Alone:
-    """Cell and condition to the scores with the noise and with the reverb expert alone."""
+    """Return the scores with the noise and with the reverb expert alone, by cell and condition."""
     found: _Alone = {}
     for cell in routing.router_cells(bundle):
         samples = routing.counterfactual_samples(bundle, cell, metric)
@@ -165,7 +165,7 @@ def _alone(bundle: Bundle, metric: str) -> _Alone:
 
 
 def _gaps(bundle: Bundle, alone: _Alone, metric: str) -> dict[tuple[str, str], Comparison | None]:
-    """Noise expert minus reverb expert; the conditions of a cell are one family."""
+    """Judge the noise expert minus the reverb expert; the conditions of a cell are one family."""
     pairs: list[Sample | None] = [difference(noise, reverb) for noise, reverb in alone.values()]
     judged = judge(bundle, pairs, metric, families=[cell for cell, _ in alone])
     return dict(zip(alone, judged, strict=True))
@@ -179,7 +179,7 @@ def _signed_with_mark(comparison: Comparison | None, decimals: int = 3) -> Entry
 
 
 def _marked_note(judged: list[Comparison | None]) -> str:
-    """What the marks can find; without enough seeds there are none, which the note says."""
+    """Return a note on which difference the marks can find, or that there are too few seeds."""
     known = [c for c in judged if c is not None]
     if known and all(c.verdict == TOO_FEW_SEEDS for c in known):
         return "nothing is marked: too few seeds."

@@ -13,7 +13,7 @@ DIFFERENCE = "pesq_wb"  # the metric whose difference to dense is listed, with i
 
 
 def cell_summaries(bundle: Bundle) -> dict[str, dict[str, float]]:
-    """Cell to metrics: `pesq_wb` over the distorted utterances, `pesq_wb_reverb` and so on.
+    """Return each cell's metrics: `pesq_wb` over distorted utterances, `pesq_wb_reverb` and so on.
 
     Each mean comes with `_low` and `_high`, the bounds of its 95 % interval, where there is one.
     What a network costs (`params`, `macs` per second of audio) stands beside them.

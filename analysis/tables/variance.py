@@ -112,7 +112,7 @@ def variance_table(bundle: Bundle) -> Table:
 def _components(
     bundle: Bundle, cells: list[str], kinds: list[str], metric: str
 ) -> dict[str, dict[str, float]]:
-    """Kind of cell to component to its mean over cells."""
+    """Return the mean of each variance component over cells, by kind of cell."""
     pairs = differences_to(bundle, cells, [words.DENSE] * len(cells), metric)
     found: dict[str, list[dict[str, float]]] = {}
     for kind, pair in zip(kinds, pairs, strict=True):
@@ -140,7 +140,7 @@ def _alike_row(bundle: Bundle) -> Row:
 
 
 def _rounding_row(bundle: Bundle) -> Row:
-    """Spread of one run from rounding alone, where the study says it (`rounding`)."""
+    """Make the row of one run's spread from rounding alone; missing if the study has none."""
     known = bundle.study.get("rounding") or {}
     values: list[Value] = [
         Entry(float(known[key]), decimals=m.decimals + 1) if key in known else MISSING
